@@ -1,0 +1,73 @@
+"""Messages between actors and the codec that carries them between nodes.
+
+A frame is msgpack `[WIRE_VERSION, to, sender, message]`; `to` and `sender` are addresses `node/actor`.
+Every message type is a frozen struct tagged with its class name, so one decoder knows them all and
+hostile bytes can only ever become a known message or a `WireError`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Union
+
+import msgspec
+
+WIRE_VERSION = 1
+FRAME_BYTES_MAX = 4 * 1024 * 1024
+
+
+class Message(msgspec.Struct, frozen=True, tag=True):
+    """Base of all messages. They are immutable, so the simulated world passes them by reference."""
+
+
+class Datagram(Message, frozen=True):
+    """A message that travels by datagram: small, may be lost, duplicated or reordered (membership only)."""
+
+
+class WireError(ValueError):
+    """Bytes from a peer that are not a frame of our version."""
+
+
+def address(node: str, actor: str) -> str:
+    return f"{node}/{actor}"
+
+
+def node_of(where: str) -> str:
+    return where.partition("/")[0]
+
+
+def actor_of(where: str) -> str:
+    return where.partition("/")[2]
+
+
+def _leaves(cls: type[Message]) -> list[type[Message]]:
+    children = cls.__subclasses__()
+    own = [] if cls in (Message, Datagram) else [cls]
+    return own + [leaf for child in children for leaf in _leaves(child)]
+
+
+@lru_cache(maxsize=4)
+def _decoder(types: tuple[type[Message], ...]) -> msgspec.msgpack.Decoder[Any]:
+    # Keyed by the types: those imported after the first use make a new decoder.
+    any_message: Any = Union[types]  # noqa: UP007
+    return msgspec.msgpack.Decoder(tuple[int, str, str, any_message])
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode_frame(to: str, sender: str, message: Message) -> bytes:
+    return _encoder.encode((WIRE_VERSION, to, sender, message))
+
+
+def decode_frame(frame: bytes) -> tuple[str, str, Message]:
+    """(to, sender, message) of a frame; raises `WireError`."""
+    if len(frame) > FRAME_BYTES_MAX:
+        raise WireError(f"frame of {len(frame)} bytes, at most {FRAME_BYTES_MAX}")
+    try:
+        version, to, sender, message = _decoder(tuple(_leaves(Message))).decode(frame)
+    except msgspec.MsgspecError as error:
+        raise WireError(str(error)) from None
+    if version != WIRE_VERSION:
+        raise WireError(f"wire version {version}, this agent speaks {WIRE_VERSION}")
+    return to, sender, message

@@ -1,0 +1,1 @@
+"""One process per host: wires trackers to ports, serves the local API, holds configuration and security."""
