@@ -40,6 +40,28 @@ class Calls:
         self._world.send(to, question(call_id))
         return call_id
 
+    def ask_all(
+        self,
+        questions: dict[str, tuple[str, Callable[[int], Message]]],
+        timeout_s: float,
+        then: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """Ask several, each `key: (to, question)`; `then({key: answer | None})` follows when all is known."""
+        answers: dict[str, Any] = {}
+        if not questions:
+            then(answers)
+
+        def collector(key: str) -> Then:
+            def answered(answer: Any) -> None:
+                answers[key] = answer
+                if len(answers) == len(questions):
+                    then({name: answers[name] for name in questions})
+
+            return answered
+
+        for key, (to, question) in questions.items():
+            self.ask(to, question, timeout_s, collector(key))
+
     def settle(self, message: Message) -> bool:
         """True when `message` was an answer or a deadline of ours (also of a call already settled)."""
         call_id = getattr(message, "call_id", None)

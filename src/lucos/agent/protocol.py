@@ -27,7 +27,19 @@ from __future__ import annotations
 
 import msgspec
 
+from lucos.environments.messages import Outcome
 from lucos.model import Constraint, Detail, VmSpec
+
+__all__ = [
+    "API_VERSION",
+    "DrainReport",
+    "Info",
+    "NodeRow",
+    "Outcome",
+    "Request",
+    "VeRow",
+    "VmRow",
+]
 
 API_VERSION = 1
 
@@ -89,18 +101,6 @@ class Info(msgspec.Struct, frozen=True):
     constraints: tuple[Constraint, ...] = ()
     vms: tuple[VmRow, ...] = ()
     facts: dict[str, Detail] = {}
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """How one action on one VM ended."""
-
-    vm: str
-    ok: bool
-    state: str = ""
-    node: str = ""
-    error: str = ""
-    duration_s: float = 0.0
-    downtime_ms: float = 0.0
 
 
 class DrainReport(msgspec.Struct, frozen=True):

@@ -1,0 +1,54 @@
+"""Options that many commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+Output = Annotated[Format, typer.Option("-o", "--output", help="How to print: for people or for programs.")]
+Socket = Annotated[
+    str,
+    typer.Option("--socket", envvar="LUC_SOCKET", help="Socket of the agent to ask.", show_default=False),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Print every event while it happens.")]
+"""Time limits are whole seconds of waiting; the agent goes on or gives up by itself at the limit."""
+TimeoutS = Annotated[float, typer.Option("--timeout", min=1, help="Give up after this many seconds.")]
+
+
+def group(summary: str, example: str) -> typer.Typer:
+    """An empty group of commands; alone, it shows its help."""
+    return typer.Typer(
+        help=summary,
+        epilog=examples(example),
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        add_completion=False,
+    )
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines to copy."""
+    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def confirm(question: str, yes: bool) -> None:
+    """Ask, unless `yes`; raises `typer.Abort` at no, and `InputError` when there is nobody to ask."""
+    import sys
+
+    from lucos.errors import InputError
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InputError(f"{question} there is no terminal to ask", hint="add --yes to go on without asking")
+    typer.confirm(question, abort=True)

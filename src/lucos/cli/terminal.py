@@ -1,0 +1,63 @@
+"""The raw line between this terminal and a VM's serial console."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lucos.cli.render import say
+
+DETACH = b"\x1d"  # ctrl-]
+
+
+def attach(line: socket.socket, said: bytes, vm: str) -> None:
+    """Carry bytes both ways until ctrl-] or the line ends. Without a terminal, the end of input is no end."""
+    keyboard, screen = sys.stdin.fileno(), sys.stdout.fileno()
+    interactive = sys.stdin.isatty()
+    if interactive:
+        say(f"console of {vm}; ctrl-] leaves")
+    _write(screen, said)
+    sources: list[int | socket.socket] = [line, keyboard]
+    with _raw(interactive):
+        while True:
+            ready, _, _ = select.select(sources, [], [])
+            if line in ready:
+                data = line.recv(65536)
+                if not data:
+                    break
+                _write(screen, data)
+            if keyboard in ready:
+                typed = os.read(keyboard, 4096)
+                kept, detach, _ = typed.partition(DETACH) if interactive else (typed, b"", b"")
+                line.sendall(kept)
+                if detach:
+                    break
+                if not typed:
+                    sources.remove(keyboard)
+    if interactive:
+        say(f"\nleft the console of {vm}; it runs on")
+
+
+def _write(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
+
+
+@contextmanager
+def _raw(interactive: bool) -> Iterator[None]:
+    import termios
+    import tty
+
+    if not interactive:
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        tty.setraw(sys.stdin)
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

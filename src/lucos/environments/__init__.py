@@ -1,0 +1,1 @@
+"""The virtual environments tracker (VET): VE records, their life, and the files that describe them."""

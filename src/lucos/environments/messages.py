@@ -1,0 +1,73 @@
+"""What the virtual environments tracker (VET) is asked and answers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from lucos.actors import Message
+from lucos.model import VirtualEnvironment
+from lucos.resources.messages import Snapshot
+
+ENVIRONMENTS = "environments"
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How one action on one VM ended."""
+
+    vm: str
+    ok: bool
+    state: str = ""
+    node: str = ""
+    error: str = ""
+    duration_s: float = 0.0
+    downtime_ms: float = 0.0
+
+
+class RunVe(Message, frozen=True):
+    """Place and boot all VMs of a new VE, or none; answered by `Managed`."""
+
+    call_id: int
+    ve: VirtualEnvironment
+
+
+class ManageVms(Message, frozen=True):
+    """pause, unpause, shutdown or kill a VM or all VMs of a VE; answered by `Managed`."""
+
+    call_id: int
+    verb: str
+    target: str
+
+
+class MoveVm(Message, frozen=True):
+    """Migrate one VM to a named node; answered by `Managed`."""
+
+    call_id: int
+    vm: str
+    node: str
+    force: bool = False
+
+
+class Managed(Message, frozen=True):
+    """`error` (with `kind` and `hint`) when nothing was done or all was undone; else an outcome per VM."""
+
+    call_id: int
+    outcomes: tuple[Outcome, ...] = ()
+    error: str = ""
+    kind: str = ""
+    hint: str = ""
+
+
+class Survey(Message, frozen=True):
+    """Ask for the whole LUC as its live nodes tell it; answered by `Surveyed`."""
+
+    call_id: int
+
+
+class Surveyed(Message, frozen=True):
+    """Snapshots of the nodes that answered, those that did not, and the VEs on record."""
+
+    call_id: int
+    snapshots: dict[str, Snapshot]
+    silent: tuple[str, ...]
+    ves: tuple[VirtualEnvironment, ...]
+    error: str = ""

@@ -1,0 +1,380 @@
+"""The virtual environments tracker (VET), first cut: starts VEs whole or not at all, and acts on their VMs.
+
+Any node's tracker can do it for any VE. The registry keeps one record per VE (its name is unique by
+compare-and-swap); where VMs run is asked of the hosts themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import msgspec
+
+from lucos.actors import Actor, Calls, Message, World, address
+from lucos.actors.ports import REGISTRY, Record, RegistryDelete, RegistryGet, RegistryPut, RegistryReply
+from lucos.environments.messages import (
+    Managed,
+    ManageVms,
+    MoveVm,
+    Outcome,
+    RunVe,
+    Survey,
+    Surveyed,
+)
+from lucos.environments.survey import (
+    check_placeable,
+    find_ve,
+    locations,
+    resolve_target,
+    resolve_vm,
+    unknown,
+)
+from lucos.errors import LucError
+from lucos.model import (
+    AnyAction,
+    Boot,
+    Configuration,
+    Instance,
+    Kill,
+    Migrate,
+    Pause,
+    Resources,
+    Shutdown,
+    Unpause,
+    VeState,
+    VirtualEnvironment,
+    VmSpec,
+    VmState,
+    after_ve_event,
+    from_json,
+    to_json,
+)
+from lucos.overlay.messages import MEMBERSHIP, MembersChanged, Watch
+from lucos.placement import Problem, solve
+from lucos.resources.demand import expected_cpu_pct
+from lucos.resources.messages import HOST, Execute, Executed, Snapshot, TakeSnapshot
+
+SURVEY_TIMEOUT_S = 2.0
+ACTION_TIMEOUT_S = 300.0
+PLACEMENTS_MAX = 3
+
+_VERBS: dict[str, tuple[Callable[[str, str], AnyAction], str, str]] = {
+    # verb: action, event of the VE's life, state of the VM afterwards
+    "pause": (Pause, "pause", VmState.PAUSED),
+    "unpause": (Unpause, "unpause", VmState.RUNNING),
+    "shutdown": (Shutdown, "stop", VmState.READY),
+    "kill": (Kill, "stop", VmState.KILLED),
+}
+
+
+class Environments(Actor):
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._calls = Calls(world)
+        self._alive: list[str] = [world.node]
+        world.send(MEMBERSHIP, Watch())
+
+    def receive(self, message: Message, sender: str) -> None:
+        if self._calls.settle(message):
+            return
+        match message:
+            case MembersChanged(members=members):
+                self._alive = sorted({self.world.node} | {m.node for m in members if m.present})
+            case Survey(call_id=call_id):
+                self._survey(lambda s: self.world.send(sender, msgspec.structs.replace(s, call_id=call_id)))
+            case RunVe() | ManageVms() | MoveVm():
+                _Task(self, message, sender)
+
+    def _survey(self, then: Callable[[Surveyed], None]) -> None:
+        questions: dict[str, tuple[str, Callable[[int], Message]]] = {
+            node: (address(node, HOST), TakeSnapshot) for node in self._alive
+        }
+
+        def registry(reply: RegistryReply | None) -> None:
+            def hosts(answers: dict[str, Snapshot | None]) -> None:
+                found = {n: s for n, s in answers.items() if s is not None}
+                silent = tuple(n for n, s in answers.items() if s is None)
+                records = reply.records if reply else ()
+                error = "" if reply and reply.ok else f"registry: {reply.error if reply else 'no answer'}"
+                ves = tuple(from_json(r.value, VirtualEnvironment) for r in records)
+                then(Surveyed(0, found, silent, ves, error))
+
+            self._calls.ask_all(questions, SURVEY_TIMEOUT_S, hosts)
+
+        self._calls.ask(REGISTRY, lambda c: RegistryGet(c, "ve/"), SURVEY_TIMEOUT_S, registry)
+
+
+class _Task:
+    """One request under way: survey, decide, act, record, answer. Errors of ours become its answer."""
+
+    def __init__(self, tracker: Environments, request: RunVe | ManageVms | MoveVm, sender: str) -> None:
+        self._tracker = tracker
+        self._world = tracker.world
+        self._calls = tracker._calls
+        self._request = request
+        self._sender = sender
+        self._record: Record | None = None
+        self._booted: dict[str, str] = {}
+        self._placements = 0
+        tracker._survey(self._guarded(self._surveyed))
+
+    def _guarded(self, step: Callable[[Surveyed], None]) -> Callable[[Surveyed], None]:
+        def guarded(survey: Surveyed) -> None:
+            try:
+                step(survey)
+            except LucError as error:
+                self._fail(error.message, error.kind, error.hint)
+
+        return guarded
+
+    def _answer(self, outcomes: list[Outcome]) -> None:
+        self._world.send(self._sender, Managed(self._request.call_id, tuple(outcomes)))
+
+    def _fail(self, error: str, kind: str, hint: str = "") -> None:
+        self._world.send(self._sender, Managed(self._request.call_id, error=error, kind=kind, hint=hint))
+
+    def _surveyed(self, survey: Surveyed) -> None:
+        if survey.error:
+            self._fail(survey.error, "Unreachable")
+            return
+        match self._request:
+            case RunVe(ve=ve):
+                if find_ve(survey, ve.name):
+                    hint = f"luc info {ve.name} shows it; choose another name, or stop it first"
+                    self._fail(f"a VE called {ve.name} exists already", "AlreadyExists", hint)
+                    return
+                check_placeable(survey, ve)
+                self._claim(ve, survey)
+            case ManageVms(verb=verb, target=target):
+                self._manage(verb, target, survey)
+            case MoveVm(vm=name, node=node, force=force):
+                self._move(name, node, force, survey)
+
+    # --- run --------------------------------------------------------------------------------------------
+
+    def _claim(self, ve: VirtualEnvironment, survey: Surveyed) -> None:
+        def claimed(reply: RegistryReply | None) -> None:
+            if reply is None or reply.error:
+                self._fail(f"registry: {reply.error if reply else 'no answer'}", "Unreachable")
+            elif not reply.ok:
+                self._fail(f"a VE called {ve.name} exists already", "AlreadyExists")
+            else:
+                self._record = reply.records[0]
+                self._world.emit("ve.submitted", ve.name, f"{len(ve.vms)} VMs")
+                self._place(ve, survey)
+
+        self._calls.ask(REGISTRY, lambda c: RegistryPut(c, f"ve/{ve.name}", to_json(ve), 0), 5.0, claimed)
+
+    def _place(self, ve: VirtualEnvironment, survey: Surveyed) -> None:
+        self._placements += 1
+        nodes, instances = {}, {}
+        for name, snapshot in sorted(survey.snapshots.items()):
+            room = snapshot.node.capacity - snapshot.reserved
+            nodes[name] = msgspec.structs.replace(snapshot.node, capacity=room)
+            instances.update({i.spec.id: i for i in snapshot.instances})
+        running = frozenset(instances)
+        for vm in ve.vms:
+            if vm.id not in instances:
+                demand = Resources(expected_cpu_pct(vm.workload), vm.memory_mib)
+                instances[vm.id] = Instance(vm, None, VmState.READY, demand)
+        # Nodes in trouble are left to the scheduler: they take no newcomer, and nobody is moved here.
+        sound = {
+            n: node for n, node in nodes.items() if not node.draining and not survey.snapshots[n].violation
+        }
+        here = {vm: i for vm, i in instances.items() if i.node is None or i.node in sound}
+        solution = solve(Problem(Configuration(sound, here), ve.constraints, headroom=0.0, fixed=running))
+        if not solution.solved:
+            self._undo(ve, f"{ve.name} cannot be placed: {'; '.join(solution.reasons)}", "Refused")
+            return
+        specs = {vm.id: vm for vm in ve.vms}
+        self._boot(ve, {s.action.vm: s.action for s in solution.plan.actions}, specs)
+
+    def _boot(self, ve: VirtualEnvironment, boots: dict[str, AnyAction], specs: dict[str, VmSpec]) -> None:
+        def ended(answers: dict[str, Executed | None]) -> None:
+            failed = {}
+            for vm, answer in answers.items():
+                action = boots[vm]
+                assert isinstance(action, Boot)
+                if answer is not None and answer.ok:
+                    self._booted[vm] = action.node
+                else:
+                    failed[vm] = answer
+            if not failed:
+                self._booted_all(ve)
+            elif self._placements < PLACEMENTS_MAX and all(
+                a is not None and a.kind == "Refused" for a in failed.values()
+            ):
+                # A host promised its room to others meanwhile: place what is left with what is true now.
+                self._tracker._survey(lambda survey: self._place(ve, survey))
+            else:
+                vm, first = next(iter(failed.items()))
+                why = first.error if first else "its host did not answer"
+                self._undo(ve, f"{vm}: {why}", first.kind if first else "OperationFailed")
+
+        where = {vm: action.node for vm, action in boots.items() if isinstance(action, Boot)}
+        self._calls.ask_all(
+            _orders(boots, where, "asked to run", specs=specs),
+            ACTION_TIMEOUT_S,
+            ended,
+        )
+
+    def _booted_all(self, ve: VirtualEnvironment) -> None:
+        running = msgspec.structs.replace(ve, state=after_ve_event(ve.state, "run"))
+        self._world.emit("ve.running", ve.name, f"{len(ve.vms)} VMs run")
+        self._write(
+            running,
+            lambda: self._answer(
+                [Outcome(vm, True, VmState.RUNNING, node) for vm, node in self._booted.items()]
+            ),
+        )
+
+    def _undo(self, ve: VirtualEnvironment, error: str, kind: str) -> None:
+        """Half a VE is no VE: kill what was booted, forget the record, then say why."""
+
+        def undone(_: dict[str, Executed | None]) -> None:
+            self._world.emit("ve.refused", ve.name, error)
+            self._forget(lambda: self._fail(error, kind))
+
+        kills = {vm: Kill(vm, node) for vm, node in self._booted.items()}
+        self._calls.ask_all(
+            _orders(kills, self._booted, f"{ve.name} failed to start"),
+            ACTION_TIMEOUT_S,
+            undone,
+        )
+
+    # --- the record -------------------------------------------------------------------------------------
+
+    def _write(self, ve: VirtualEnvironment, then: Callable[[], None]) -> None:
+        record = self._record
+        assert record is not None
+        self._calls.ask(
+            REGISTRY,
+            lambda c: RegistryPut(c, record.key, to_json(ve), record.version),
+            5.0,
+            lambda _: then(),
+        )
+
+    def _forget(self, then: Callable[[], None]) -> None:
+        record = self._record
+        assert record is not None
+        self._calls.ask(
+            REGISTRY,
+            lambda c: RegistryDelete(c, record.key, record.version),
+            5.0,
+            lambda _: then(),
+        )
+
+    # --- act on what runs -------------------------------------------------------------------------------
+
+    def _manage(self, verb: str, target: str, survey: Surveyed) -> None:
+        vms = resolve_target(survey, target)
+        where = locations(survey)
+        make, event, state = _VERBS[verb]
+        here = {vm: make(vm, where[vm]) for vm in vms if vm in where}
+        ve = find_ve(survey, target)
+
+        def ended(answers: dict[str, Executed | None]) -> None:
+            outcomes = [_outcome(vm, where.get(vm, ""), answers.get(vm), state) for vm in vms]
+            done = {o.vm for o in outcomes if o.ok or o.vm not in here}
+            if ve is not None and len(done) == len(vms):
+                self._live_on(ve, event, lambda: self._answer(outcomes))
+            elif event == "stop" and done:
+                self._shrink(vms[0].partition(".")[0], done, lambda: self._answer(outcomes))
+            else:
+                self._answer(outcomes)
+
+        self._calls.ask_all(_orders(here, where, f"asked to {verb}"), ACTION_TIMEOUT_S, ended)
+
+    def _shrink(self, name: str, gone: set[str], then: Callable[[], None]) -> None:
+        """VMs ended one by one leave the VE's record, and the last one ends the VE."""
+
+        def read(reply: RegistryReply | None) -> None:
+            if reply is None or not reply.records:
+                then()
+                return
+            self._record = reply.records[0]
+            ve = from_json(self._record.value, VirtualEnvironment)
+            left = tuple(vm for vm in ve.vms if vm.id not in gone)
+            if left:
+                self._write(msgspec.structs.replace(ve, vms=left), then)
+            else:
+                self._world.emit("ve.terminated", name, "its last VM ended")
+                self._forget(then)
+
+        self._calls.ask(REGISTRY, lambda c: RegistryGet(c, f"ve/{name}"), 5.0, read)
+
+    def _live_on(self, ve: VirtualEnvironment, event: str, then: Callable[[], None]) -> None:
+        """Record the VE's next state; a VE that has ended is forgotten and its name free again."""
+
+        def read(reply: RegistryReply | None) -> None:
+            if reply is None or not reply.records:
+                then()
+                return
+            self._record = reply.records[0]
+            try:
+                state = after_ve_event(ve.state, event)
+            except LucError:
+                state = ve.state
+            self._world.emit(f"ve.{state}", ve.name, f"after {event}")
+            if state is VeState.TERMINATED:
+                self._forget(then)
+            else:
+                self._write(msgspec.structs.replace(ve, state=state), then)
+
+        self._calls.ask(REGISTRY, lambda c: RegistryGet(c, f"ve/{ve.name}"), 5.0, read)
+
+    def _move(self, name: str, node: str, force: bool, survey: Surveyed) -> None:
+        vm = resolve_vm(survey, name)
+        where = locations(survey)
+        if node not in survey.snapshots:
+            if node in survey.silent:
+                self._fail(f"{node} does not answer", "Unreachable")
+                return
+            raise unknown("node", node, survey.snapshots)
+        if vm not in where:
+            self._fail(f"{vm} runs on no host that answers", "OperationFailed")
+            return
+        action = {vm: Migrate(vm, where[vm], node)}
+
+        def ended(answers: dict[str, Executed | None]) -> None:
+            outcome = _outcome(vm, node, answers[vm], VmState.RUNNING)
+            self._answer([outcome if outcome.ok else msgspec.structs.replace(outcome, node=where[vm])])
+
+        self._calls.ask_all(_orders(action, where, "asked to migrate", force=force), ACTION_TIMEOUT_S, ended)
+
+
+def _orders(
+    actions: Mapping[str, AnyAction],
+    where: dict[str, str],
+    cause: str,
+    *,
+    force: bool = False,
+    specs: dict[str, VmSpec] | None = None,
+) -> dict[str, tuple[str, Callable[[int], Message]]]:
+    """Questions for `Calls.ask_all`: each action to the host of its VM."""
+    return {
+        vm: (
+            address(where[vm], HOST),
+            partial(
+                Execute, action=action, cause=cause, spec=(specs or {}).get(vm), partition="", force=force
+            ),
+        )
+        for vm, action in actions.items()
+    }
+
+
+def _outcome(vm: str, node: str, answer: Executed | None, state: str) -> Outcome:
+    if not node:
+        return Outcome(vm, False, "lost", "", "it runs on no host that answers")
+    if answer is None:
+        return Outcome(vm, False, "", node, f"{node} did not answer in time")
+    return Outcome(
+        vm,
+        answer.ok,
+        state if answer.ok else "",
+        node,
+        answer.error,
+        answer.duration_s,
+        answer.downtime_ms,
+    )

@@ -1,0 +1,1 @@
+"""The local resources tracker (LRT): monitoring, violations, carrying out actions, and the schedulers."""

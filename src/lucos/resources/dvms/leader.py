@@ -1,0 +1,340 @@
+"""The leader's part of DVMS: visit, collect, solve, apply, or wait, merge and give up.
+
+visiting --Joined by the newcomer--> (the newcomer leads)      visiting --Busy, timeout--> visiting
+collecting --all States--> solve --plan--> agreeing --all Applying--> executing --done--> dissolved
+solve --no plan--> visiting          nobody left: visiting --> blocked (others in the way) or dissolved
+blocked --Freed--> visiting          blocked --HandOver from a higher ISP--> collecting
+blocked --Blocked by a lower ISP--> (handed over)              executing --failure--> collecting (replan)
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from lucos.actors import Message, address
+from lucos.model import Configuration, Constraint, Instance, Node, Plan
+from lucos.overlay.ring import successor_order
+from lucos.placement import Problem, solve
+from lucos.resources.dvms.execution import Execution, nodes_of
+from lucos.resources.dvms.messages import (
+    Apply,
+    Applying,
+    Blocked,
+    Busy,
+    Dissolve,
+    Freed,
+    HandOver,
+    Holder,
+    Isp,
+    Joined,
+    Renew,
+    State,
+    Visit,
+)
+from lucos.resources.messages import DVMS, Snapshot
+
+if TYPE_CHECKING:
+    from lucos.resources.dvms.tracker import Dvms
+
+
+class Step(StrEnum):
+    VISITING = "visiting"
+    COLLECTING = "collecting"
+    AGREEING = "agreeing"
+    EXECUTING = "executing"
+    BLOCKED = "blocked"
+
+
+class Deadline(Message, frozen=True):
+    """To oneself: the step begun as number `turn` of this ISP took too long."""
+
+    isp: Isp
+    turn: int
+
+
+class Leading:
+    """One node's leadership of one ISP; dropped when a newcomer takes over or the partition ends."""
+
+    def __init__(
+        self,
+        tracker: Dvms,
+        isp: Isp,
+        version: int,
+        members: tuple[str, ...],
+        reason: str,
+        *,
+        visited: tuple[str, ...] = (),
+        holders: tuple[Holder, ...] = (),
+        replans: int = 0,
+    ) -> None:
+        self._tracker = tracker
+        self._world = tracker.world
+        self._settings = tracker.settings
+        self.isp = isp
+        self.version = version
+        self.members = members
+        self.reason = reason
+        self.step = Step.VISITING
+        self._visited = dict.fromkeys(visited)
+        self._holders = {h.node: h for h in holders}
+        self._replans = replans
+        self._target = ""
+        self._turn = 0
+        self._waits = 0
+        self._snapshots: dict[str, Snapshot] = {}
+        self._agreed: set[str] = set()
+        self._plan = Plan()
+        self._rivals: dict[Isp, str] = {}
+        self._reasons: tuple[str, ...] = ()
+        self.execution: Execution | None = None
+
+    @property
+    def committed(self) -> bool:
+        """Members have been or are being bound to this leader's plan."""
+        return self.step in (Step.AGREEING, Step.EXECUTING)
+
+    # --- growing ------------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Visit the next node outwards; with nobody left, wait for those in the way, or give up."""
+        self.step = Step.VISITING
+        alive = self._tracker.alive()
+        order = successor_order(alive, self._world.node)
+        target = next((n for n in order if n not in self.members and n not in self._visited), None)
+        if target is None:
+            self._nobody_left()
+            return
+        self._target = target
+        visit = Visit(
+            self.isp,
+            self.version,
+            self.members,
+            tuple(self._visited),
+            tuple(self._holders.values()),
+            self.reason,
+            self._replans,
+        )
+        self._world.send(address(target, DVMS), visit)
+        self._arm(self._settings.visit_timeout_s)
+
+    def on_busy(self, message: Busy) -> None:
+        if self.step is Step.VISITING and message.holder.node == self._target:
+            self._visited[self._target] = None
+            self._visited.update(dict.fromkeys(message.holder.members))
+            self._holders[self._target] = message.holder
+            self.advance()
+
+    def on_freed(self, message: Freed) -> None:
+        """A node found busy is free, and so may be those of its partition: visit them again."""
+        holder = self._holders.pop(message.node, None)
+        for name in (message.node, *(holder.members if holder else ())):
+            self._visited.pop(name, None)
+        if self.step is Step.BLOCKED:
+            self.advance()
+
+    def _nobody_left(self) -> None:
+        reasons = "; ".join(self._reasons) or "no other node can help"
+        if not self._holders:
+            self.dissolve(False, f"no solution anywhere: {reasons}")
+            return
+        self._waits += 1
+        if self._waits > self._settings.waits_max:
+            self.dissolve(False, "others were in the way every time")
+            return
+        self.step = Step.BLOCKED
+        others = sorted({str(h.isp) if h.isp else h.node for h in self._holders.values()})
+        self._tracker.report(
+            "partition.blocked", self.isp, f"waits for {', '.join(others)}", members=list(self.members)
+        )
+        for holder in self._holders.values():
+            if holder.isp is not None:
+                self._send_blocked(holder.leader, holder.isp)
+        for isp, leader in self._rivals.items():
+            self._send_blocked(leader, isp)
+        self._arm(self._settings.blocked_timeout_s * (1 + self._world.random.random()))
+
+    def _send_blocked(self, leader: str, holder: Isp) -> None:
+        self._world.send(address(leader, DVMS), Blocked(self.isp, self._world.node, holder))
+
+    # --- merging: the lower absorbs the higher, never both ways ------------------------------------------
+
+    def on_blocked(self, message: Blocked) -> bool:
+        """Another blocked ISP found us in its way. True when it takes our members over."""
+        if self.step is not Step.BLOCKED:
+            self._rivals[message.isp] = message.leader
+            return False
+        if self.isp < message.isp:
+            self._send_blocked(message.leader, message.isp)
+            return False
+        self._world.send(address(message.leader, DVMS), HandOver(message.isp, self.isp, self.members))
+        return True
+
+    def on_handover(self, message: HandOver) -> None:
+        if self.step not in (Step.BLOCKED, Step.VISITING):
+            self._tell(message.members, Dissolve(message.isp, 2**53, False, "the merge came too late"))
+            return
+        self.members = tuple(dict.fromkeys((*self.members, *message.members)))
+        self.version += 1
+        self._holders = {n: h for n, h in self._holders.items() if h.isp != message.isp}
+        self._visited = {n: None for n in self._visited if n not in self.members}
+        self._tracker.report(
+            "partition.merged", self.isp, f"absorbed {message.isp}", members=list(self.members)
+        )
+        self.collect(message.isp)
+
+    # --- solving --------------------------------------------------------------------------------------
+
+    def collect(self, absorbed: Isp | None = None) -> None:
+        """Present oneself to all members and gather their states."""
+        self.step = Step.COLLECTING
+        self._snapshots = {}
+        self._tracker.regrant(self)
+        joined = Joined(self.isp, self.version, self._world.node, self.members, absorbed)
+        self._tell(self.members, joined)
+        self._tracker.ask_snapshot(self.own_snapshot)
+        self._arm(self._settings.state_timeout_s)
+
+    def own_snapshot(self, snapshot: Snapshot) -> None:
+        if self._tracker.leading is self:
+            self.on_state(self._world.node, State(self.isp, self.version, snapshot))
+
+    def on_state(self, node: str, message: State) -> None:
+        if self.step is Step.COLLECTING and message.version == self.version:
+            self._snapshots[node] = message.snapshot
+            if len(self._snapshots) == len(self.members):
+                self._solve()
+
+    def _solve(self) -> None:
+        if self.isp.initiator not in self._snapshots or self._world.node not in self._snapshots:
+            self.dissolve(False, "the initiator is silent")
+            return
+        silent = [m for m in self.members if m not in self._snapshots]
+        if silent:
+            # Left out: their VMs cannot move and they cannot receive. Their grants end with their lease.
+            self.members = tuple(m for m in self.members if m in self._snapshots)
+            self._visited.update(dict.fromkeys(silent))
+        solution = solve(problem_of(self._snapshots))
+        self._reasons = solution.reasons
+        if not solution.solved:
+            self.advance()
+        elif not solution.plan.actions:
+            self.dissolve(True, "the violation is already over")
+        else:
+            self._plan = solution.plan
+            moves = ", ".join(f"{s.action.vm}: {' -> '.join(nodes_of(s))}" for s in solution.plan.actions)
+            self._tracker.report("partition.solved", self.isp, moves, members=list(self.members))
+            self._agree()
+
+    # --- applying -------------------------------------------------------------------------------------
+
+    def _agree(self) -> None:
+        self.step = Step.AGREEING
+        self._agreed = set()
+        self._arm(self._settings.state_timeout_s)
+        self._tell(self.members, Apply(self.isp, self.version))
+        self._tracker.enter_applying()
+        self.on_applying(self._world.node, Applying(self.isp, self.version, True))
+
+    def on_applying(self, node: str, message: Applying) -> None:
+        if self.step is not Step.AGREEING or message.version != self.version:
+            return
+        if not message.ok:
+            self.dissolve(False, f"{node} left the partition")
+            return
+        self._agreed.add(node)
+        if len(self._agreed) == len(self.members):
+            self.step = Step.EXECUTING
+            self._turn += 1
+            self.execution = Execution(
+                self._plan,
+                str(self.isp),
+                self._tracker.calls,
+                self._settings.action_timeout_s,
+                self._executed,
+            )
+            self.execution.start()
+
+    def _executed(self, failures: dict[str, str]) -> None:
+        self.execution = None
+        if not failures:
+            self.dissolve(True, f"{len(self._plan.actions)} VMs moved")
+            return
+        text = "; ".join(f"{vm}: {why}" for vm, why in failures.items())
+        self._replans += 1
+        if self._replans > self._settings.replans_max:
+            self.dissolve(False, f"gave up after {self._replans} plans: {text}")
+            return
+        self._tracker.report("partition.replanned", self.isp, text, members=list(self.members))
+        self.version += 1
+        self.members = tuple(m for m in self.members if m in self._tracker.alive())
+        self.collect()
+
+    # --- ends and accidents ---------------------------------------------------------------------------
+
+    def on_deadline(self, message: Deadline) -> None:
+        if message.turn != self._turn:
+            return
+        match self.step:
+            case Step.VISITING:
+                # The newcomer may lead by now without our knowing: a version beyond its own keeps us apart.
+                self.version += 2
+                self._tracker.regrant(self)
+                self._visited[self._target] = None
+                self.advance()
+            case Step.COLLECTING:
+                self._solve()
+            case Step.AGREEING:
+                silent = [m for m in self.members if m not in self._agreed]
+                self.dissolve(False, f"{', '.join(silent)} did not agree in time")
+            case Step.BLOCKED:
+                self.dissolve(False, "blocked for too long")
+
+    def on_members_gone(self, gone: set[str]) -> None:
+        if self.execution is not None:
+            for node in gone:
+                self.execution.node_died(node)
+        elif self.isp.initiator in gone:
+            self.dissolve(False, f"its initiator {self.isp.initiator} died")
+        elif self.step is Step.VISITING and self._target in gone:
+            self._visited[self._target] = None
+            self.advance()
+
+    def renew(self) -> None:
+        self._tell(self.members, Renew(self.isp, self.version))
+
+    def dissolve(self, solved: bool, outcome: str) -> None:
+        self._tell(self.members, Dissolve(self.isp, self.version, solved, outcome))
+        self._tracker.ended(self, solved, outcome)
+
+    def _tell(self, members: tuple[str, ...], message: Message) -> None:
+        for member in members:
+            if member != self._world.node:
+                self._world.send(address(member, DVMS), message)
+
+    def _arm(self, delay_s: float) -> None:
+        self._turn += 1
+        self._world.after(delay_s, Deadline(self.isp, self._turn))
+
+
+def problem_of(snapshots: dict[str, Snapshot]) -> Problem:
+    """What the states say, as a problem. VMs whose rules reach outside the partition stay where they are."""
+    nodes: dict[str, Node] = {}
+    instances: dict[str, Instance] = {}
+    rules: dict[Constraint, None] = {}
+    for name in sorted(snapshots):
+        snapshot = snapshots[name]
+        room = snapshot.node.capacity - snapshot.reserved
+        nodes[name] = msgspec.structs.replace(snapshot.node, capacity=room)
+        for instance in snapshot.instances:
+            instances[instance.spec.id] = instance
+            rules.update(dict.fromkeys(instance.spec.constraints))
+    fixed = frozenset(
+        vm
+        for rule in rules
+        if rule.kind == "gather" and not all(other in instances for other in rule.vms)
+        for vm in rule.vms
+    )
+    return Problem(Configuration(nodes, instances), tuple(rules), fixed=fixed)

@@ -1,0 +1,454 @@
+"""The host actor: it alone touches this node's VMs. It monitors, admits newcomers, carries out actions.
+
+It is where concurrent wishes meet: a VM has at most one action in flight, and a destination admits a VM only
+if capacity and the rules of all VMs concerned hold with everything already promised. What runs here is what
+the hypervisor says; nothing about VMs is kept elsewhere, so a restarted agent finds them again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from lucos.actors import Actor, Calls, Message, World, address
+from lucos.actors.ports import (
+    HYPERVISOR,
+    DomainChanged,
+    Perform,
+    Performed,
+    Sample,
+    Sampled,
+    SetWorkload,
+    Subscribe,
+    VmSample,
+)
+from lucos.model import Boot, Instance, Migrate, Node, Resources, VmSpec, VmState
+from lucos.placement import first_broken
+from lucos.resources.demand import DemandTracker, Detector, expected_cpu_pct
+from lucos.resources.messages import (
+    DVMS,
+    HOST,
+    Execute,
+    Executed,
+    Granted,
+    InFlight,
+    Relief,
+    Reserve,
+    Reserved,
+    SetDraining,
+    SetLoad,
+    Snapshot,
+    TakeSnapshot,
+    Unreserve,
+    Violation,
+    VmView,
+)
+
+# Time for the parts of an action that are not the action: admission, libvirt's own calls, an abort.
+MARGIN_S = 30.0
+
+
+class HostSettings(msgspec.Struct, frozen=True):
+    capacity: Resources
+    site: str = ""
+    migration_address: str = ""
+    period_s: float = 1.0
+    action_timeout_s: float = 60.0
+    migration_timeout_s: float = 60.0
+    reserve_timeout_s: float = 3.0
+    bandwidth_mibps: float = 0.0
+
+
+class _Flight(msgspec.Struct):
+    """An action under way on a VM of this node."""
+
+    what: str
+    partition: str
+    destination: str = ""
+
+
+class _Reservation(msgspec.Struct):
+    spec: VmSpec
+    demand: Resources
+    partition: str
+    expires_s: float
+
+
+class _Tick(Message, frozen=True):
+    pass
+
+
+class Host(Actor):
+    def __init__(self, world: World, settings: HostSettings) -> None:
+        super().__init__(world)
+        self._settings = settings
+        self._calls = Calls(world)
+        self._samples: dict[str, VmSample] = {}
+        self._flights: dict[str, _Flight] = {}
+        self._reservations: dict[str, _Reservation] = {}
+        self._demands = DemandTracker()
+        self._detector = Detector()
+        self._violation = ""
+        self._violation_since_s = 0.0
+        self._told: dict[str, int] | None = None
+        self._granted = ""
+        self._draining = world.load() == b"draining"
+        world.send(HYPERVISOR, Subscribe())
+        world.after(0.0, _Tick())
+
+    def receive(self, message: Message, sender: str) -> None:
+        if self._calls.settle(message):
+            return
+        match message:
+            case _Tick():
+                self.world.after(self._settings.period_s, _Tick())
+                self._calls.ask(HYPERVISOR, Sample, 10.0, self._sampled)
+            case TakeSnapshot(call_id=call_id):
+                self.world.send(sender, self._snapshot(call_id))
+            case Execute():
+                self._execute(message, sender)
+            case Reserve():
+                self._reserve(message, sender)
+            case Unreserve(vm=vm):
+                if self._reservations.pop(vm, None):
+                    self._tell_flights()
+            case SetDraining():
+                self._set_draining(message, sender)
+            case SetLoad():
+                self._set_load(message, sender)
+            case Granted(partition=partition):
+                self._granted = partition
+            case DomainChanged():
+                self._domain_changed(message)
+
+    @property
+    def violation(self) -> str:
+        """What is wrong with the node now, "" when nothing."""
+        return self._violation
+
+    # --- what is here ------------------------------------------------------------------------------
+
+    def _instance(self, sample: VmSample) -> Instance:
+        wanted, _ = self._demands.of(sample.spec.id, self.world.now_s())
+        demand = Resources(wanted, sample.spec.memory_mib)
+        return Instance(sample.spec, self.world.node, sample.state, demand)
+
+    def _here(self) -> list[VmSample]:
+        return [s for s in self._samples.values() if not s.incoming]
+
+    def _load(self) -> Resources:
+        return sum((self._instance(s).demand for s in self._here()), Resources())
+
+    def _reserved(self) -> Resources:
+        return sum((r.demand for r in self._reservations.values()), Resources())
+
+    def _node(self) -> Node:
+        return Node(self.world.node, self._settings.capacity, self._settings.site, self._draining)
+
+    def _snapshot(self, call_id: int) -> Snapshot:
+        views = []
+        for sample in sorted(self._here(), key=lambda s: s.spec.id):
+            _, used = self._demands.of(sample.spec.id, self.world.now_s())
+            flight = self._flights.get(sample.spec.id)
+            views.append(
+                VmView(
+                    self._instance(sample),
+                    used,
+                    sample.workload or sample.spec.workload,
+                    flight.destination if flight else "",
+                )
+            )
+        busy = sum(self._counts().values())
+        return Snapshot(
+            call_id,
+            self._node(),
+            tuple(views),
+            self._reserved(),
+            busy,
+            self._violation,
+            self._granted,
+        )
+
+    # --- monitoring ----------------------------------------------------------------------------------
+
+    def _sampled(self, answer: Sampled | None) -> None:
+        if answer is None or answer.error:
+            why = "the hypervisor did not answer in time" if answer is None else answer.error
+            self.world.emit("hypervisor.silent", self.world.node, why)
+            return
+        self._samples = {s.spec.id: s for s in answer.vms}
+        self._demands.update(answer.vms, answer.time_s)
+        now_s = self.world.now_s()
+        for vm, reservation in list(self._reservations.items()):
+            arrived = vm in self._samples and not self._samples[vm].incoming
+            if arrived or (reservation.expires_s < now_s and vm not in self._samples):
+                del self._reservations[vm]
+        self._judge()
+        self._tell_flights()
+
+    def _judge(self) -> None:
+        """Is the node in violation? Tell people when that changes, the scheduler every time."""
+        now_s = self.world.now_s()
+        reason = self._detector.update(self._load(), self._settings.capacity, now_s)
+        here = self._here()
+        if self._draining and here:
+            reason = f"draining with {len(here)} VMs"
+        elif not reason:
+            rules = dict.fromkeys(rule for s in here for rule in s.spec.constraints)
+            reason = first_broken(rules, {s.spec.id: {self.world.node} for s in here})
+        if reason and not self._violation:
+            self._violation_since_s = now_s
+            self.world.emit("violation.start", self.world.node, reason)
+        elif self._violation and not reason:
+            lasted_s = now_s - self._violation_since_s
+            text = f"over after {lasted_s:.1f} s ({self._violation})"
+            self.world.emit("violation.end", self.world.node, text, duration_s=lasted_s)
+        if reason:
+            self.world.send(DVMS, Violation(reason, self._violation_since_s))
+        elif self._violation:
+            self.world.send(DVMS, Relief())
+        self._violation = reason
+
+    def _domain_changed(self, message: DomainChanged) -> None:
+        vm = message.vm
+        match message.change:
+            case "arrived":
+                reservation = self._reservations.pop(vm, None)
+                if reservation is not None:
+                    self._demands.arrived(vm, reservation.demand, self.world.now_s())
+                    self._samples[vm] = VmSample(message.spec or reservation.spec, VmState.RUNNING)
+            case "left" | "stopped" | "crashed" | "suspended":
+                self._samples.pop(vm, None)
+        if message.change == "crashed":
+            self.world.emit("vm.crashed", vm, message.detail or "its hypervisor process died")
+        elif message.change.startswith("connection"):
+            self.world.emit(f"hypervisor.{message.change}", self.world.node, message.detail)
+        self._tell_flights()
+
+    # --- actions in flight ---------------------------------------------------------------------------
+
+    def _counts(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        owners = [f.partition for f in self._flights.values()]
+        owners += [r.partition for r in self._reservations.values()]
+        # Moves begun before this agent was restarted are known only by the hypervisor.
+        owners += [
+            ""
+            for vm, s in self._samples.items()
+            if (s.incoming and vm not in self._reservations) or (s.migrating and vm not in self._flights)
+        ]
+        for partition in owners:
+            counts[partition] = counts.get(partition, 0) + 1
+        return counts
+
+    def _tell_flights(self) -> None:
+        counts = self._counts()
+        if counts != self._told:
+            self._told = counts
+            self.world.send(DVMS, InFlight(counts))
+
+    def _execute(self, order: Execute, sender: str) -> None:
+        vm = order.action.vm
+        refusal = self._objection(order)
+        if refusal:
+            self.world.send(sender, Executed(order.call_id, False, refusal, "Refused"))
+            return
+        destination = order.action.destination if isinstance(order.action, Migrate) else ""
+        what = type(order.action).__name__.lower()
+        self._flights[vm] = _Flight(what, order.partition, destination)
+        self._tell_flights()
+        if isinstance(order.action, Migrate):
+            self._migrate(order, order.action, sender)
+        else:
+            self._perform(order, sender, self._settings.action_timeout_s)
+
+    def _objection(self, order: Execute) -> str:
+        """Why the action cannot start now; empty when it can."""
+        vm = order.action.vm
+        flight = self._flights.get(vm)
+        if flight is not None:
+            return f"{vm} is busy: {flight.what} is under way"
+        if self._outside(order.partition):
+            return f"{self.world.node} is no longer in partition {order.partition}"
+        sample = self._samples.get(vm)
+        if isinstance(order.action, Boot):
+            if sample is not None or vm in self._reservations:
+                return f"{vm} is already on {self.world.node}"
+            if order.spec is None:
+                return f"{vm} cannot boot without its description"
+            expected = Resources(expected_cpu_pct(order.spec.workload), order.spec.memory_mib)
+            return self._no_room(order.spec, expected)
+        if sample is None or sample.incoming:
+            return f"{vm} is not on {self.world.node}"
+        if isinstance(order.action, Migrate) and order.action.destination == self.world.node:
+            return f"{vm} is on {self.world.node} already"
+        return ""
+
+    def _outside(self, partition: str) -> bool:
+        return partition not in ("", self._granted)
+
+    def _no_room(self, spec: VmSpec, demand: Resources) -> str:
+        """Why this node cannot admit the VM with all it already promised; empty when it can."""
+        if self._draining:
+            return f"{self.world.node} is draining"
+        after = self._load() + self._reserved() + demand
+        capacity = self._settings.capacity
+        if not after.fits(capacity):
+            return (
+                f"{self.world.node} has no room: {after.cpu_pct:.0f} of {capacity.cpu_pct:.0f} % CPU and "
+                f"{after.memory_mib:.0f} of {capacity.memory_mib:.0f} MiB with {spec.id}"
+            )
+        specs = {s.spec.id: s.spec for s in self._samples.values()}
+        specs |= {vm: r.spec for vm, r in self._reservations.items()}
+        rules = dict.fromkeys(r for s in (*specs.values(), spec) for r in s.constraints)
+        there = {vm: {self.world.node} for vm in (*specs, spec.id)}
+        mine = [r for r in rules if spec.id in r.vms and r.continuous]
+        return first_broken(mine, there)
+
+    def _migrate(self, order: Execute, action: Migrate, sender: str) -> None:
+        sample = self._samples[action.vm]
+        demand = self._instance(sample).demand
+        lease_s = self._settings.migration_timeout_s + MARGIN_S
+
+        def reserved(answer: Reserved | None) -> None:
+            if answer is None:
+                refusal = f"{action.destination} does not answer"
+            elif not answer.ok:
+                refusal = answer.error
+            else:
+                text = f"{action.source} -> {action.destination}: {order.cause}"
+                self.world.emit(
+                    "migration.start",
+                    action.vm,
+                    text,
+                    source=action.source,
+                    destination=action.destination,
+                    reason=order.cause,
+                    partition=order.partition,
+                )
+                self._perform(order, sender, lease_s, answer.migration_address)
+                return
+            self._finish(order, sender, Performed(order.call_id, False, refusal, "Refused"))
+
+        self._calls.ask(
+            address(action.destination, HOST),
+            lambda call_id: Reserve(call_id, sample.spec, demand, self.world.node, order.partition, lease_s),
+            self._settings.reserve_timeout_s,
+            reserved,
+        )
+
+    def _perform(self, order: Execute, sender: str, timeout_s: float, destination_address: str = "") -> None:
+        if isinstance(order.action, Boot) and order.spec is not None:
+            self._demands.booted(order.spec, self.world.now_s())
+        self._calls.ask(
+            HYPERVISOR,
+            lambda call_id: Perform(
+                call_id,
+                order.action,
+                order.spec,
+                destination_address,
+                self._settings.bandwidth_mibps,
+                self._settings.migration_timeout_s
+                if isinstance(order.action, Migrate)
+                else self._settings.action_timeout_s,
+                order.force,
+            ),
+            timeout_s + MARGIN_S,
+            lambda answer: self._finish(order, sender, answer),
+        )
+
+    def _finish(self, order: Execute, sender: str, answer: Performed | None) -> None:
+        vm, action = order.action.vm, order.action
+        self._flights.pop(vm, None)
+        if answer is None:
+            answer = Performed(
+                order.call_id, False, "the hypervisor gave no answer in time", "OperationFailed"
+            )
+        what = type(action).__name__.lower()
+        if isinstance(action, Migrate):
+            if answer.ok:
+                self._samples.pop(vm, None)
+                text = f"on {action.destination} after {answer.duration_s:.1f} s"
+                text += f", frozen for {answer.downtime_ms:.0f} ms"
+            else:
+                self.world.send(address(action.destination, HOST), Unreserve(vm))
+                text = f"{action.source} -> {action.destination}: {answer.error}"
+            self.world.emit(
+                "migration.end" if answer.ok else "migration.failed",
+                vm,
+                text,
+                source=action.source,
+                destination=action.destination,
+                reason=order.cause,
+                duration_s=answer.duration_s,
+                downtime_ms=answer.downtime_ms,
+                partition=order.partition,
+            )
+        else:
+            if answer.ok and what in ("kill", "shutdown", "suspend"):
+                self._samples.pop(vm, None)
+            elif answer.ok and isinstance(action, Boot) and order.spec is not None:
+                self._samples.setdefault(vm, VmSample(order.spec, VmState.RUNNING))
+            text = f"{order.cause}{'' if answer.ok else ': ' + answer.error}"
+            self.world.emit(f"vm.{what}" if answer.ok else f"vm.{what}-failed", vm, text)
+        self.world.send(
+            sender,
+            Executed(
+                order.call_id,
+                answer.ok,
+                answer.error,
+                answer.kind,
+                answer.duration_s,
+                answer.downtime_ms,
+            ),
+        )
+        self._tell_flights()
+
+    # --- requests of others ----------------------------------------------------------------------------
+
+    def _reserve(self, request: Reserve, sender: str) -> None:
+        vm = request.spec.id
+        if self._outside(request.partition):
+            error = f"{self.world.node} is no longer in partition {request.partition}"
+        elif vm in self._reservations or vm in self._samples:
+            error = f"{vm} is already on its way to or on {self.world.node}"
+        else:
+            error = self._no_room(request.spec, request.demand)
+        if not error:
+            self._reservations[vm] = _Reservation(
+                request.spec,
+                request.demand,
+                request.partition,
+                self.world.now_s() + request.lease_s,
+            )
+            self._tell_flights()
+        answer = Reserved(request.call_id, not error, error, self._settings.migration_address)
+        self.world.send(sender, answer)
+
+    def _set_draining(self, order: SetDraining, sender: str) -> None:
+        if order.draining != self._draining:
+            self._draining = order.draining
+            self.world.save(b"draining" if order.draining else b"")
+            kind = "node.draining" if order.draining else "node.undrained"
+            text = "all its VMs shall leave" if order.draining else "takes VMs again"
+            self.world.emit(kind, self.world.node, text)
+        self.world.send(sender, Executed(order.call_id, True))
+        self._judge()
+
+    def _set_load(self, order: SetLoad, sender: str) -> None:
+        if order.vm not in self._samples:
+            error = f"{order.vm} is not on {self.world.node}"
+            self.world.send(sender, Executed(order.call_id, False, error, "UnknownObject"))
+            return
+
+        def done(answer: Performed | None) -> None:
+            if answer is None:
+                answer = Performed(order.call_id, False, "the guest did not answer", "OperationFailed")
+            elif answer.ok:
+                # The warm-up assumption was about the former workload.
+                self._demands.assume(order.vm, 0.0, 0.0)
+                self.world.emit("vm.workload", order.vm, f"workload {order.workload}")
+            self.world.send(sender, Executed(order.call_id, answer.ok, answer.error, answer.kind))
+
+        self._calls.ask(
+            HYPERVISOR, lambda call_id: SetWorkload(call_id, order.vm, order.workload), 20.0, done
+        )

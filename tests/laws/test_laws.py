@@ -1,0 +1,15 @@
+"""The laws of DVMS under random loads, crashes, stalls and cuts; a failure names its seed and how to replay it."""
+
+from __future__ import annotations
+
+from lucos.simulator.faults import RandomLife
+
+
+def test_laws_hold_through_a_random_life(law_seed: int) -> None:
+    life = RandomLife(law_seed)
+    life.start()
+    life.live(90.0)
+    life.rest()
+    unexpected = [f for f in life.luc.simulation.failures]
+    assert not unexpected, unexpected
+    assert life.laws.instants_checked > 1000
