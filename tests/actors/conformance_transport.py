@@ -19,7 +19,7 @@ class NumberedDatagram(Datagram, frozen=True):
 
 
 class TransportDriver(Protocol):
-    """Nodes that each run two actors: `mouth`, in whose name `send` sends, and `inbox`, which keeps what comes."""
+    """Nodes that each run two actors: `mouth`, which sends, and `inbox`, which keeps what comes."""
 
     async def start(self, node: str) -> None:
         """Start a node, or start it again after `crash` with an empty inbox."""

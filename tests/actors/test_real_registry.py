@@ -132,6 +132,23 @@ def test_a_file_locked_by_another_for_too_long_is_an_error_in_the_reply(
     run(path, scenario)
 
 
+def test_users_that_start_together_make_the_file_together(tmp_path: Path) -> None:
+    async def main(path: Path) -> None:
+        drivers = [Driver(path) for _ in range(4)]
+        try:
+            puts = [
+                Client(d, user).put(f"{n}-{user}", b"v", 0) for n, d in enumerate(drivers) for user in (0, 1)
+            ]
+            assert all(reply.ok for reply in await asyncio.gather(*puts))
+        finally:
+            for driver in drivers:
+                for user in driver.users:
+                    await user.close()
+
+    for number in range(10):
+        asyncio.run(main(tmp_path / f"registry-{number}.db"))
+
+
 def increment_from_a_process(path: Path, times: int) -> None:
     async def scenario(driver: Driver) -> None:
         client = Client(driver, 0)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -257,3 +260,40 @@ def test_bad_certificates_are_named(tmp_path: Path) -> None:
         Secrets(a.ca, a.certificate, b.key)
     with pytest.raises(InputError, match="cannot be read"):
         Secrets(a.ca, b"rubbish", a.key)
+
+
+QUIET_END = """
+import asyncio, logging, os, subprocess, sys
+from pathlib import Path
+from real_nodes import RealDriver, Numbered
+
+async def main():
+    driver = RealDriver(Path(sys.argv[1]))
+    await driver.start("a")
+    await driver.start("b")
+    driver.send("a", "b/inbox", Numbered(1))
+    assert await driver.until(lambda: bool(driver.inbox("b")), 10.0)
+    subprocess.run([sys.executable, "-c", "print(1)"], check=True)
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    driver.send("b", "a/inbox", Numbered(2))
+    assert await driver.until(lambda: bool(driver.inbox("a")), 10.0)
+    logging.disable()
+    await driver.close()
+
+asyncio.run(main())
+"""
+
+
+def test_children_and_the_end_of_the_process_make_no_noise(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", QUIET_END, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")

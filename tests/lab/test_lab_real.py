@@ -318,7 +318,7 @@ def after_first_process(up: subprocess.Popen[str], name: str) -> None:
 
 @pytest.mark.parametrize(
     "moment",
-    [after_first_process, after_line("hosts on"), after_line("libvirtd answers")],
+    [after_first_process, after_line("hosts and network"), after_line("libvirtd answers")],
     ids=["first process", "hosts", "libvirtd"],
 )
 def test_down_removes_what_a_killed_up_left(moment: Callable[[subprocess.Popen[str], str], None]) -> None:

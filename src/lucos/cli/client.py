@@ -58,13 +58,13 @@ class Client:
         agent raised.
         """
         with _Connection(self.path, answer_timeout_s) as connection:
-            return msgspec.json.decode(connection.ask(op, args, on_event), type=result)
+            return connection.ask(op, args, on_event, result)
 
     def console(self, vm: str) -> tuple[socket.socket, bytes]:
         """The open line to a VM's console, and what it said already. The caller closes it."""
         connection = _Connection(self.path, ANSWER_TIMEOUT_S)
         try:
-            connection.ask("console", {"vm": vm}, None)
+            connection.ask("console", {"vm": vm}, None, object)
         except BaseException:
             connection.close()
             raise
@@ -88,13 +88,15 @@ class _Connection:
     def close(self) -> None:
         self.socket.close()
 
-    def ask(self, op: str, args: dict[str, Any], on_event: OnEvent | None) -> bytes:
+    def ask(self, op: str, args: dict[str, Any], on_event: OnEvent | None, result: type[T]) -> T:
         request = msgspec.json.encode({"v": API_VERSION, "op": op, "args": args})
         try:
             self.socket.sendall(request + b"\n")
             while (line := self._line(op)).ok is None:
                 if on_event and line.item is not msgspec.UNSET:
                     on_event(msgspec.json.decode(line.item, type=Event))
+            if line.ok:
+                return msgspec.json.decode(line.result, type=result)
         except TimeoutError:
             raise Unreachable(
                 f"the agent at {self._path} did not answer {op} within {self.socket.gettimeout():g} s",
@@ -107,9 +109,7 @@ class _Connection:
                 f"the answer to {op} is not of API version {API_VERSION}: {error}",
                 hint="luc and the agent must be of one version: restart the agent",
             ) from None
-        if not line.ok:
-            raise from_wire(line.error.kind, line.error.message, line.error.hint)
-        return bytes(line.result)
+        raise from_wire(line.error.kind, line.error.message, line.error.hint)
 
     def _line(self, op: str) -> _Line:
         searched = 0

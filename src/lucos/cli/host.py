@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +21,9 @@ def agent(
 ) -> None:
     """Run this host's agent until it is told to stop (SIGTERM)."""
     from lucos.agent.config import load_config
+    from lucos.agent.main import run
 
-    import_module("lucos.agent.main").run(load_config(config))
+    run(load_config(config))
 
 
 @app.command(

@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from lucos.cli.options import HelpfulGroup
 from lucos.errors import InputError, LucError
 
 _MODULES: dict[str, tuple[str, ...]] = {
@@ -40,7 +40,7 @@ Exit codes:
 """
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(HelpfulGroup):
     """The commands of `COMMANDS`, each built when it is asked for: `luc ps` imports nothing of `luc lab`."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
@@ -64,7 +64,7 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(cls=LazyGroup, pretty_exceptions_enable=False)
 
 
 def _version(wanted: bool) -> None:
@@ -88,13 +88,12 @@ def main(arguments: list[str] | None = None) -> None:
     """Run `luc` and exit with the code of `lucos.errors` (see `EPILOG`)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        # A group alone shows its help; so does `luc`.
-        code = get_command(app)(arguments or ["--help"], prog_name="luc", standalone_mode=False)
+        code = get_command(app)(arguments, prog_name="luc", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output went away; the interpreter must not complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        code = 1
     except KeyboardInterrupt:
         code = 130
     except typer.Abort:

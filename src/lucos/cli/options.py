@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from lucos.errors import InputError
 
 
 class Format(StrEnum):
@@ -25,15 +29,16 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Print every event wh
 TimeoutS = Annotated[float, typer.Option("--timeout", min=1, help="Give up after this many seconds.")]
 
 
+class HelpfulGroup(TyperGroup):
+    """A group of commands that shows its help when none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ([] if ctx.resilient_parsing else ["--help"]))
+
+
 def group(summary: str, example: str) -> typer.Typer:
-    """An empty group of commands; alone, it shows its help."""
-    return typer.Typer(
-        help=summary,
-        epilog=examples(example),
-        rich_markup_mode=None,
-        no_args_is_help=True,
-        add_completion=False,
-    )
+    """An empty group of commands."""
+    return typer.Typer(cls=HelpfulGroup, help=summary, epilog=examples(example))
 
 
 def examples(*lines: str) -> str:
@@ -43,10 +48,6 @@ def examples(*lines: str) -> str:
 
 def confirm(question: str, yes: bool) -> None:
     """Ask, unless `yes`; raises `typer.Abort` at no, and `InputError` when there is nobody to ask."""
-    import sys
-
-    from lucos.errors import InputError
-
     if yes:
         return
     if not sys.stdin.isatty():

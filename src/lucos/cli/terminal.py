@@ -7,7 +7,7 @@ import select
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from lucos.cli.render import say
 
@@ -20,9 +20,10 @@ def attach(line: socket.socket, said: bytes, vm: str) -> None:
     interactive = sys.stdin.isatty()
     if interactive:
         say(f"console of {vm}; ctrl-] leaves")
-    _write(screen, said)
     sources: list[int | socket.socket] = [line, keyboard]
-    with _raw(interactive):
+    # A line that breaks is a line that ended.
+    with _raw(interactive), suppress(ConnectionResetError):
+        _write(screen, said)
         while True:
             ready, _, _ = select.select(sources, [], [])
             if line in ready:

@@ -79,6 +79,8 @@ def events(
     JSON is one object a line, YAML one document an event, so that both can be followed.
     """
 
+    since_s = time.time() - duration_s(since)
+
     def tell(event: Event) -> None:
         if output is Format.JSON:
             line = msgspec.json.encode(event).decode()
@@ -95,7 +97,7 @@ def events(
         object,
         on_event=tell,
         answer_timeout_s=None if follow else 30.0,
-        since_s=time.time() - duration_s(since),
+        since_s=since_s,
         limit=limit,
         follow=follow,
     )

@@ -21,8 +21,20 @@ GUEST_INIT = Path(__file__).with_name("guest") / "init.sh"
 _MODULES_BASE = ("virtio_pci", "virtio_console", "virtio_balloon", "button", "evdev")
 _MODULES_NETWORK = ("virtio_net",)
 _APPLETS = (
-    "sh mount mkdir cat insmod hostname ip rm dd poweroff setsid cttyhack ls ps top free dmesg kill".split()
+    "cat",
+    "cttyhack",
+    "dd",
+    "dmesg",
+    "free",
+    "hostname",
+    "insmod",
+    "ip",
+    "kill",
+    "ls",
+    "mkdir",
+    "mount",
 )
+_APPLETS += ("poweroff", "ps", "rm", "setsid", "sh", "top")
 
 _IMAGE_TOML = """\
 name = "mini"

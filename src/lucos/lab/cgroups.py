@@ -7,6 +7,7 @@ and a process that is late to join a lab already taken down finds no cgroup and 
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 from pathlib import Path
@@ -18,6 +19,7 @@ PERIOD_US = 100_000
 EMPTY_TIMEOUT_S = 15.0
 
 
+@functools.cache
 def mounted() -> tuple[Path, int]:
     """Mount point and version (1 or 2) of the hierarchy that limits CPU."""
     unified = None

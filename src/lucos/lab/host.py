@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import shutil
 import signal
@@ -35,6 +34,7 @@ STOP_TIMEOUT_S = 15.0
 
 _SCRIPT = Path(__file__).with_name("host.sh")
 _PLACES = ("etc/libvirt", "etc/luc", "var/cache/libvirt", "var/lib/libvirt", "var/log/libvirt")
+_LEARNT = "var/cache/libvirt/qemu/capabilities"
 _LUC_PLACES = ("var/lib/luc/images", "var/lib/luc/registry")
 
 _LIBVIRTD_CONF = """listen_tls = 0
@@ -95,15 +95,8 @@ def create_host(record: LabRecord, host: Host) -> None:
 
 def inside(host: Host, *argv: str) -> list[str]:
     """The command that runs `argv` in the host."""
-    return [
-        "nsenter",
-        f"--target={holder_pid(host.lab, host.name)}",
-        "--mount",
-        "--uts",
-        "--net",
-        "--",
-        *argv,
-    ]
+    pid = holder_pid(host.lab, host.name)
+    return ["nsenter", f"--target={pid}", "--mount", "--uts", "--net", "--", *argv]
 
 
 def shell_argv(host: Host) -> list[str]:
@@ -131,14 +124,11 @@ def start_libvirtd(record: LabRecord, host: Host) -> None:
     """Start libvirtd if it does not run, and wait until it has answered a client."""
     group = guests_group(host)
     if libvirtd_pid(host) is None:
-        seeded = host.root_dir / "var/cache/libvirt/qemu/capabilities"
-        if CAPABILITIES.exists() and not seeded.exists():
-            shutil.copytree(CAPABILITIES, seeded)
+        _copy_capabilities(CAPABILITIES, host.root_dir / _LEARNT)
         command = ["libvirtd", "-l", "-f", "/etc/libvirt/libvirtd.conf", "-p", "/run/libvirtd.pid"]
         start(group, inside(host, *command), log=host.libvirtd_log)
-        _wait_for_socket(
-            host.libvirt_socket, group, LIBVIRTD_TIMEOUT_S, f"libvirtd of {host.name}", host.libvirtd_log
-        )
+        what = f"libvirtd of {host.name}"
+        _wait_for_socket(host.libvirt_socket, group, LIBVIRTD_TIMEOUT_S, what, host.libvirtd_log)
         # Answered only when libvirtd knows what QEMU can do, so the first guest does not wait for it.
         run(["virsh", "-q", "-c", libvirt_uri(host), "capabilities"])
     cgroups.limit_cpu(group, record.cpus)
@@ -146,11 +136,16 @@ def start_libvirtd(record: LabRecord, host: Host) -> None:
 
 def keep_capabilities(host: Host) -> None:
     """Keep what libvirtd of this host learnt about QEMU for those started later."""
-    CAPABILITIES.mkdir(parents=True, exist_ok=True)
-    for learnt in (host.root_dir / "var/cache/libvirt/qemu/capabilities").glob("*.xml"):
-        draft = CAPABILITIES / f"{learnt.name}.{host.lab}"
+    _copy_capabilities(host.root_dir / _LEARNT, CAPABILITIES)
+
+
+def _copy_capabilities(source: Path, target: Path) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    for learnt in source.glob("*.xml"):
+        # Another lab may be reading or writing the same file.
+        draft = target / f"{learnt.name}.{os.getpid()}"
         shutil.copy(learnt, draft)
-        draft.rename(CAPABILITIES / learnt.name)
+        draft.rename(target / learnt.name)
 
 
 def libvirt_uri(host: Host) -> str:
@@ -231,7 +226,7 @@ def _write_agent_files(record: LabRecord, host: Host) -> None:
     )
     luc, pki = host.root_dir / "etc/luc", data_dir(host.lab) / "pki"
     (luc / "agent.toml").write_text(dump_config(config))
-    certificate, key = issue_certificate(pki, host.name, [str(ipaddress.ip_address(host.address))])
+    certificate, key = issue_certificate(pki, host.name, [host.address])
     for source, name in (
         (certificate, "host.pem"),
         (key, "host.key"),
@@ -251,9 +246,7 @@ def _command(pid: int) -> str:
 def _wait_for_socket(path: Path, group: Path, timeout_s: float, what: str, log: Path) -> None:
     def accepts() -> bool:
         if not cgroups.pids(group):
-            raise OperationFailed(
-                f"{what} ended at once: {_last_lines(log)}", hint=f"all it said is in {log}"
-            )
+            raise OperationFailed(f"{what} ended before it answered; it said:\n{_last_lines(log)}")
         with socket.socket(socket.AF_UNIX) as client:
             return client.connect_ex(str(path)) == 0
 
@@ -261,4 +254,4 @@ def _wait_for_socket(path: Path, group: Path, timeout_s: float, what: str, log: 
 
 
 def _last_lines(log: Path) -> str:
-    return " / ".join(log.read_text(errors="replace").splitlines()[-3:]) or "it said nothing"
+    return "\n".join(log.read_text(errors="replace").splitlines()[-10:]) or "nothing"

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from lucos.agent.security import create_authority, create_keyring
-from lucos.errors import AlreadyExists
+from lucos.errors import AlreadyExists, UnknownObject
 from lucos.lab import cgroups, host, network
 from lucos.lab.record import (
     DATA_ROOT,
@@ -69,7 +69,11 @@ class LabState(msgspec.Struct, frozen=True):
     cuts: tuple[Cut, ...]
 
     def host(self, name: str) -> HostState:
-        return next(state for state in self.hosts if state.name == name)
+        """The host of that name; raises `UnknownObject`."""
+        for state in self.hosts:
+            if state.name == name:
+                return state
+        raise UnknownObject(f"lab {self.name} has no host {name!r}")
 
 
 def lab_up(
@@ -86,8 +90,8 @@ def lab_up(
 ) -> LabState:
     """Make `nodes` hosts on `sites` sites `rtt_ms` apart, each with `cpus` cores for its guests.
 
-    `luc` is the command that starts the CLI. Whatever goes wrong, nothing of the lab is left.
-    Raises `InputError`, `EnvironmentMissing`, `AlreadyExists`, `OperationFailed`.
+    `luc` is the command that starts the CLI, with an absolute path; agents run it. When anything fails, what
+    was made is removed. Raises `InputError`, `EnvironmentMissing`, `AlreadyExists`, `OperationFailed`.
     """
     command = tuple(luc or [sys.executable, "-m", "lucos.cli"])
     record = LabRecord(name, nodes, sites, rtt_ms, cpus, memory_mib, agents, command)
@@ -121,7 +125,7 @@ def _build(record: LabRecord, say: Say) -> None:
                 pass
 
         each(host.create_host, record.hosts)
-        say(f"{record.nodes} hosts on {record.sites} sites, {record.rtt_ms:g} ms apart")
+        say("hosts and network made")
         # One alone first: what it learns about QEMU in 8 s the others are given.
         host.start_libvirtd(record, first)
         host.keep_capabilities(first)

@@ -80,7 +80,7 @@ class Switch:
             for _ in range(BATCH):
                 try:
                     frame = os.read(port, FRAME_BYTES_MAX)
-                except OSError:
+                except BlockingIOError:
                     break
                 self.accept(port, frame, now_s)
         self.deliver(time.monotonic())

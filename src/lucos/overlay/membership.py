@@ -77,7 +77,7 @@ class Membership(Actor):
         self._identity = Identity(world, me)
         self._table = MemberTable(self._me)
         self._gossip = GossipQueue(settings.retransmit_factor)
-        self._heard_s: dict[str, float] = {}
+        self._answered_s: dict[str, float] = {}
         self._probes: dict[int, _Probe] = {}
         self._relays: dict[int, _Relay] = {}
         self._suspicion_ends_s: dict[str, float] = {}
@@ -115,7 +115,8 @@ class Membership(Actor):
                 self._was_stalled(message.due_s)
                 self._end_suspicion(message)
             case Watch():
-                self._watch(sender)
+                self._identity.add_watcher(sender)
+                self.world.send(sender, MembersChanged(tuple(self.members.values())))
             case SetTags():
                 self._identity.set_tags(message.tags)
                 self._announce()
@@ -226,8 +227,8 @@ class Membership(Actor):
             self._exchange(self.world.random.choice(others).node)
         self._relays = {s: r for s, r in self._relays.items() if now_s - r.at_s < settings.period_s}
         self._table.forget(now_s - settings.forget_s, settings.departed_max)
-        for node in self._heard_s.keys() - self.members.keys():
-            del self._heard_s[node]
+        for node in self._answered_s.keys() - self.members.keys():
+            del self._answered_s[node]
 
     # --- Datagrams ----------------------------------------------------------------------------------
 
@@ -256,7 +257,6 @@ class Membership(Actor):
         if node == self.world.node or not message.gossip or message.gossip[0].node != node:
             return
         before = self.members.get(node)
-        self._heard_s[node] = self.world.now_s()
         for record in message.gossip:
             self._hear(record)
         match message:
@@ -281,8 +281,10 @@ class Membership(Actor):
 
     def _acknowledged(self, sequence: int, node: str) -> None:
         probe = self._probes.pop(sequence, None)
-        if probe is not None and probe.target == node and not probe.helped:
-            self._table.measured(node, self.world.now_s() - probe.sent_s)
+        if probe is not None and probe.target == node:
+            self._answered_s[node] = probe.sent_s
+            if not probe.helped:
+                self._table.measured(node, self.world.now_s() - probe.sent_s)
         relay = self._relays.pop(sequence, None)
         if relay is not None:
             self._send(relay.requester, lambda gossip: SwimAck(relay.sequence, gossip))
@@ -310,8 +312,9 @@ class Membership(Actor):
             self._hear_of_myself(record)
             return
         known = self.members.get(record.node)
-        silent_s = self.world.now_s() - self._heard_s.get(record.node, float("-inf"))
+        silent_s = self.world.now_s() - self._answered_s.get(record.node, float("-inf"))
         if record.status is Status.DEAD and known and known.present and silent_s < self._settings.suspicion_s:
+            # An old claim from the other side of a cut: what this node knows at first hand is fresher.
             record = _as_suspect(record)
         self._adopt(record)
 
@@ -332,7 +335,7 @@ class Membership(Actor):
             lasts_s = self._suspicion_s()
             self._suspicion_ends_s[record.node] = self.world.now_s() + lasts_s
             self._await_refutation(record, lasts_s)
-        silent_s = self.world.now_s() - self._heard_s.setdefault(record.node, self.world.now_s())
+        silent_s = self.world.now_s() - self._answered_s.setdefault(record.node, self.world.now_s())
         if change.before != change.after:
             self._report(record, change.before, silent_s)
         return True
@@ -373,10 +376,6 @@ class Membership(Actor):
     def _announce(self) -> None:
         self._table.put(self._me, self.world.now_s())
         self._broadcast()
-
-    def _watch(self, watcher: str) -> None:
-        self._identity.add_watcher(watcher)
-        self.world.send(watcher, MembersChanged(tuple(self.members.values())))
 
     def _publish(self) -> None:
         changes = self._table.take_changes()

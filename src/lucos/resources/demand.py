@@ -14,6 +14,10 @@ from lucos.model import Resources, VmSpec, VmState
 from lucos.model.workload import parse_workload
 
 IDLE_CPU_PCT = 2.0
+# An overload begins above a node's capacity, ends below OVERLOAD_END of it, and is relieved down to RELIEF,
+# so that the end of the move is the end of the overload and not the eve of the next one.
+OVERLOAD_END = 0.97
+RELIEF = 0.93
 
 
 def expected_cpu_pct(workload: str) -> float:
@@ -105,9 +109,9 @@ class DemandTracker:
 
 
 class Detector:
-    """Overload with hysteresis: it must last `samples_on` readings above capacity, and ends below `low`."""
+    """Overload with hysteresis: it must last `samples_on` readings above capacity, and ends below `low` (fractions of it)."""
 
-    def __init__(self, samples_on: int = 3, high: float = 1.0, low: float = 0.97) -> None:
+    def __init__(self, samples_on: int = 3, high: float = 1.0, low: float = OVERLOAD_END) -> None:
         self._samples_on = samples_on
         self._high = high
         self._low = low

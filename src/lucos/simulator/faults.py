@@ -16,21 +16,22 @@ class RandomLife:
 
     def __init__(self, seed: int, *, nodes_min: int = 8, nodes_max: int = 32) -> None:
         self._random = Random(f"{seed}/life")
-        count = self._random.randint(nodes_min, nodes_max)
+        # Small clusters more often: they are where everybody is in everybody's way.
+        count = round(nodes_min + (nodes_max - nodes_min) * self._random.random() ** 2.5)
         sites = self._random.randint(1, 3)
         self.luc = SimulatedLuc(seed, count, sites=sites, capacity=Resources(200.0, 4096.0))
         self.laws = Laws(self.luc)
-        self.vms = [f"ve.vm{i + 1}" for i in range(count * 3)]
+        self.vms = [f"ve.vm{i + 1}" for i in range(count * 4)]
         self._down: set[str] = set()
         self._draining: set[str] = set()
 
     def start(self) -> None:
-        """Bring the LUC up with three VMs a node."""
+        """Bring the LUC up with four VMs a node."""
         luc = self.luc
         luc.simulation.network.loss = self._random.choice([0.0, 0.02, 0.05])
         luc.settle()
         for i, vm in enumerate(self.vms):
-            luc.boot(vm, luc.names[i % len(luc.names)], self._random.uniform(10, 50))
+            luc.boot(vm, luc.names[i % len(luc.names)], self._random.uniform(5, 30))
         deadline_s = luc.simulation.now_s + 60.0
         everyone = len(self.vms)
         if not luc.simulation.run(deadline_s, stop=lambda: len(luc.fleet.running()) == everyone):
@@ -42,12 +43,12 @@ class RandomLife:
         """Change loads and inject faults for `duration_s`."""
         end_s = self.luc.simulation.now_s + duration_s
         while self.luc.simulation.now_s < end_s:
-            self.luc.simulation.run(self.luc.simulation.now_s + self._random.uniform(0.5, 5.0))
-            if self._random.random() < 0.6:
+            self.luc.simulation.run(self.luc.simulation.now_s + self._random.uniform(0.3, 2.5))
+            for _ in range(self._random.choice([0, 1, 1, 2, 4])):
                 self._change_load()
-            if self._random.random() < 0.35:
+            if self._random.random() < 0.2:
                 self._fault()
-            if self._random.random() < 0.35:
+            if self._random.random() < 0.25:
                 self._repair()
 
     def rest(self, timeout_s: float = 240.0) -> None:
@@ -64,19 +65,19 @@ class RandomLife:
             stop=lambda: simulation.events_processed % 500 == 0 and not self.laws.violations(),
         )
         self.laws.check_relieved()
-        simulation.run(simulation.now_s + 60.0)
+        simulation.run(simulation.now_s + 40.0)
         self.laws.check_vms()
         self.laws.check_ended()
 
     def _change_load(self) -> None:
-        """Make one node busy, or one VM, or calm them; the mean stays about a third of capacity."""
+        """Make one node busy, or one VM, or calm them; the whole stays under two thirds of capacity."""
         fleet = self.luc.fleet
         node = self._random.choice(self.luc.names)
         here = sorted(vm for vm, where in fleet.running().items() if node in where)
-        busy = self._random.random() < 0.4
-        budget_pct = 0.55 * self.luc.capacity.cpu_pct * (len(self.luc.names) - len(self._down))
+        busy = self._random.random() < 0.55
+        budget_pct = 0.65 * self.luc.capacity.cpu_pct * (len(self.luc.names) - len(self._down))
         for vm in here:
-            fleet.set_demand(vm, self._random.uniform(60, 95) if busy else self._random.uniform(5, 40))
+            fleet.set_demand(vm, self._random.uniform(60, 95) if busy else self._random.uniform(5, 25))
         if sum(fleet.demands().values()) > budget_pct:
             for vm in here:
                 fleet.set_demand(vm, 15.0)

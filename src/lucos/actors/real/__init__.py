@@ -1,5 +1,10 @@
 """The real world: actors on asyncio, gRPC and sealed UDP between nodes, SQLite as the registry."""
 
+import os
+
+# Before gRPC is loaded: its fork handlers cannot work beside its threads and complain on standard error.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 from lucos.actors.real.datagrams import SealedDatagrams
 from lucos.actors.real.limits import PeerStatistics, TransportLimits
 from lucos.actors.real.link import Secrets

@@ -142,7 +142,7 @@ class Link:
             while self._queue:
                 trouble = await self._session()
                 if trouble and trouble != self._last_trouble:
-                    self._log.warning("connection to %s: %s", self.peer, trouble)
+                    self._log.warning("connection to %s failed: %s", self.peer, trouble)
                 self._last_trouble = trouble
                 if trouble:
                     # Jitter: peers that lost one host together must not come back to it together.
@@ -161,13 +161,13 @@ class Link:
             self._queue.clear()
             self._queue_bytes = 0
             return ""
+        connected_s = float("inf")
         try:
             call: _Call = channel.stream_stream(f"/{SERVICE}/{FRAMES}")()
             async with asyncio.timeout(self._limits.connect_timeout_s):
                 # The peer says that it accepts us before it reads anything.
                 await call.wait_for_connection()
-            self._backoff_s = self._limits.backoff_min_s
-            self._last_trouble = ""
+            connected_s = self._loop.time()
             call.add_done_callback(lambda _: self._wake.set())
             await self._pump(call)
             return "" if not call.done() else await call.details() or "closed by the peer"
@@ -178,6 +178,10 @@ class Link:
         except asyncio.InvalidStateError:
             return "closed by the peer"
         finally:
+            # A peer that lets us in only to turn us out at once is no reason to hurry back.
+            if self._loop.time() - connected_s > self._limits.backoff_max_s:
+                self._backoff_s = self._limits.backoff_min_s
+                self._last_trouble = ""
             await channel.close()
 
     async def _pump(self, call: _Call) -> None:

@@ -126,10 +126,24 @@ class _File:
                 timeout=BUSY_TIMEOUT_S,
                 isolation_level=None,
             )
-            for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", _SCHEMA):
-                self._connection.execute(statement)
+            _use_write_ahead_log(self._connection)
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute(_SCHEMA)
             self._inode = os.stat(self._path).st_ino
         return self._connection
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            # SQLite does not wait for a lock here, and agents that start together make the file together.
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.01)
 
 
 def _write(connection: sqlite3.Connection, request: Write) -> RegistryReply:

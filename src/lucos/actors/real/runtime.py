@@ -251,20 +251,23 @@ class RealRuntime:
         """Serve the mailboxes in rotation, then let the loop see to sockets and timers."""
         until_s = self.loop.time() + TURN_S
         try:
-            while self._ready and self.loop.time() < until_s:
-                cell = self._ready.popleft()
-                if not cell.mailbox:  # stopped meanwhile
-                    continue
-                message, sender, timer = cell.mailbox.popleft()
-                if cell.mailbox:
-                    self._ready.append(cell)
-                if timer is None or not timer.void:
-                    self._hand_over(cell, message, sender)
+            while self._ready:
+                self._serve(self._ready.popleft())
+                if self.loop.time() >= until_s:
+                    break
         finally:
             self._turn_planned = False
             self._plan_turn()
 
-    def _hand_over(self, cell: _Cell, message: Message, sender: str) -> None:
+    def _serve(self, cell: _Cell) -> None:
+        """Let `cell` handle its next message; it has none when it was stopped meanwhile."""
+        if not cell.mailbox:
+            return
+        message, sender, timer = cell.mailbox.popleft()
+        if cell.mailbox:
+            self._ready.append(cell)
+        if timer is not None and timer.void:
+            return
         for watch in self._taps:
             watch(cell.name, sender, message)
         try:

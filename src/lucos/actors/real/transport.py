@@ -149,12 +149,10 @@ class GrpcTransport:
             to, sender, message = decode_frame(frame)
         except WireError as error:
             # A newer agent may send what this one does not know; the rest of its stream is still good.
-            self._log.warning("%s at %s sent what is not a message: %s", names[0], where, error)
-            self.statistics[names[0]].dropped["not a message"] += 1
+            self._refuse(names[0], "not a message", f"at {where} sent what is not a message: {error}")
             return True
         if node_of(sender) not in names:
-            self._log.warning("%s at %s claims to be %s: rejected", names[0], where, node_of(sender))
-            self.statistics[names[0]].dropped["false name"] += 1
+            self._refuse(names[0], "false name", f"at {where} claims to be {node_of(sender)}: rejected")
             return False
         if node_of(to) != self.node:
             self.statistics[names[0]].dropped["for another node"] += 1
@@ -162,6 +160,13 @@ class GrpcTransport:
             self.statistics[node_of(sender)].received(len(frame))
             self._on_message(to, sender, message)
         return True
+
+    def _refuse(self, peer: str, reason: str, text: str) -> None:
+        """Count; log the first of its kind, for a faulty peer repeats itself."""
+        dropped = self.statistics[peer].dropped
+        if not dropped[reason]:
+            self._log.warning("%s %s", peer, text)
+        dropped[reason] += 1
 
     async def _serve_tunnel(self, _: AsyncIterator[bytes], context: _Context) -> None:
         await serve_tunnel(context, self._on_tunnel)

@@ -136,5 +136,5 @@ exec 3<>"$port"
 echo "$hello" >&3 & # blocks until the host opens the port
 while :; do
     # Without a host at the other end a read returns at once.
-    if read -r line <&3; then answer "$line" >&3; else rest 1; fi
+    if read -r line <&3; then answer "$line" >&3; else rest 1.5; fi
 done

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lucos.actors import Message, address
-from lucos.model import Configuration, Constraint, Instance, Node, Plan
+from lucos.model import Configuration, Constraint, Instance, Node, Plan, Resources
 from lucos.overlay.ring import successor_order
 from lucos.placement import Problem, solve
+from lucos.resources.demand import RELIEF
 from lucos.resources.dvms.execution import Execution, nodes_of
 from lucos.resources.dvms.messages import (
     Apply,
@@ -327,6 +328,8 @@ def problem_of(snapshots: dict[str, Snapshot]) -> Problem:
     for name in sorted(snapshots):
         snapshot = snapshots[name]
         room = snapshot.node.capacity - snapshot.reserved
+        if snapshot.violation:
+            room = Resources(room.cpu_pct * RELIEF, room.memory_mib)
         nodes[name] = msgspec.structs.replace(snapshot.node, capacity=room)
         for instance in snapshot.instances:
             instances[instance.spec.id] = instance
