@@ -301,7 +301,12 @@ def test_ports_receive_and_answer(tmp_path: Path) -> None:
             stage.runtime.deliver(sender, Say("answer"), "port")
 
         stage.runtime.register_port("port", port)
-        seen = stage.play("one", lambda actor, text: text == "go" and actor.world.send("port", Say("hello")))
+
+        def script(actor: Scripted, text: str) -> None:
+            if text == "go":
+                actor.world.send("port", Say("hello"))
+
+        seen = stage.play("one", script)
         stage.say("one", "go")
         await stage.until(lambda: "answer" in seen)
         assert got == [(Say("hello"), "n1/one")]

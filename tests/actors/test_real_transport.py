@@ -15,7 +15,9 @@ import pytest
 from conformance_transport import SCENARIOS, Numbered, Scenario
 from real_nodes import LIMITS, LOCALHOST, RealDriver, RealNode, secrets_of, until
 
+from lucos.actors import encode_frame
 from lucos.actors.real import GrpcTransport, Secrets, TransportLimits, Tunnel
+from lucos.actors.real.link import FRAMES, SERVICE, Dialler
 from lucos.errors import InputError, Refused, UnknownObject, Unreachable
 
 
@@ -117,6 +119,32 @@ def test_a_peer_at_anothers_address_is_not_spoken_to(
 
     asyncio.run(main())
     assert "Hostname Verification" in caplog.records[0].getMessage()
+
+
+def test_what_is_left_of_an_older_stream_is_not_mixed_with_the_newer(tmp_path: Path) -> None:
+    def frame(number: int) -> bytes:
+        return encode_frame("b/inbox", "a/mouth", Numbered(number))
+
+    async def main() -> None:
+        async with Pair(tmp_path) as pair:
+            dialler = Dialler(secrets_of(tmp_path / "pki", "a"), pair.where.get, LIMITS)
+            channels = [dialler.dial("b"), dialler.dial("b")]
+            calls = []
+            for number, channel in enumerate(channels):
+                assert channel is not None
+                calls.append(channel.stream_stream(f"/{SERVICE}/{FRAMES}")())
+                await calls[-1].write(frame(number))
+                assert await until(lambda: len(pair.b.got) == number + 1, 5.0)  # noqa: B023
+            await calls[0].write(frame(2))
+            assert await until(calls[0].done, 5.0)
+            await calls[1].write(frame(3))
+            assert await until(lambda: len(pair.b.got) == 3, 5.0)
+            assert [m for _, m in pair.b.got] == [Numbered(0), Numbered(1), Numbered(3)]
+            for channel in channels:
+                assert channel is not None
+                await channel.close()
+
+    asyncio.run(main())
 
 
 def test_messages_wait_for_a_peer_only_so_long_and_so_many(tmp_path: Path) -> None:

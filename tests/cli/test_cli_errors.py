@@ -152,7 +152,7 @@ def test_a_silent_agent(agent: FakeAgent, luc: Luc, monkeypatch: pytest.MonkeyPa
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(agent.path.with_name("silent.sock")))
         silent.listen()
-        with pytest.raises(client.Unreachable, match="did not answer ping within 0.05 s"):
+        with pytest.raises(client.Unreachable, match=r"did not answer ping within 0\.05 s"):
             client.Client(str(agent.path.with_name("silent.sock"))).call(
                 "ping", object, answer_timeout_s=0.05
             )
@@ -165,10 +165,11 @@ def luc_process(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "lucos.cli", *arguments], **options)
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(agent: FakeAgent) -> None:
+@pytest.mark.parametrize("command", ["ps", "events"])
+def test_a_reader_that_goes_away_ends_it_quietly(agent: FakeAgent, command: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    process = luc_process("ps", stdout=writer, stderr=subprocess.PIPE)
+    process = luc_process(command, stdout=writer, stderr=subprocess.PIPE)
     os.close(writer)
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (1, b"")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,33 +90,21 @@ class _Connection:
         self.socket.close()
 
     def ask(self, op: str, args: dict[str, Any], on_event: OnEvent | None, result: type[T]) -> T:
-        request = msgspec.json.encode({"v": API_VERSION, "op": op, "args": args})
-        try:
-            self.socket.sendall(request + b"\n")
-            while (line := self._line(op)).ok is None:
-                if on_event and line.item is not msgspec.UNSET:
-                    on_event(msgspec.json.decode(line.item, type=Event))
-            if line.ok:
-                return msgspec.json.decode(line.result, type=result)
-        except TimeoutError:
-            raise Unreachable(
-                f"the agent at {self._path} did not answer {op} within {self.socket.gettimeout():g} s",
-                hint="luc events shows what it is doing",
-            ) from None
-        except OSError as error:
-            raise Unreachable(f"the agent at {self._path} went away: {error.strerror}") from None
-        except msgspec.MsgspecError as error:
-            raise OperationFailed(
-                f"the answer to {op} is not of API version {API_VERSION}: {error}",
-                hint="luc and the agent must be of one version: restart the agent",
-            ) from None
-        raise from_wire(line.error.kind, line.error.message, line.error.hint)
+        with self._explained(op):
+            self.socket.sendall(msgspec.json.encode({"v": API_VERSION, "op": op, "args": args}) + b"\n")
+        while (line := self._line(op)).ok is None:
+            if on_event and line.item is not msgspec.UNSET:
+                on_event(self._decoded(op, line.item, Event))
+        if not line.ok:
+            raise from_wire(line.error.kind, line.error.message, line.error.hint)
+        return self._decoded(op, line.result, result)
 
     def _line(self, op: str) -> _Line:
         searched = 0
         while (end := self.pending.find(b"\n", searched)) < 0:
             searched = len(self.pending)
-            data = self.socket.recv(65536)
+            with self._explained(op):
+                data = self.socket.recv(65536)
             if not data or searched > LINE_BYTES_MAX:
                 raise Unreachable(
                     f"the agent at {self._path} ended the connection before it answered {op}",
@@ -124,7 +113,29 @@ class _Connection:
             self.pending += data
         line = bytes(self.pending[:end])
         del self.pending[: end + 1]
-        return msgspec.json.decode(line, type=_Line)
+        return self._decoded(op, line, _Line)
+
+    @contextmanager
+    def _explained(self, op: str) -> Iterator[None]:
+        """Errors of the socket as errors for people; not those of what is done with an answer."""
+        try:
+            yield
+        except TimeoutError:
+            raise Unreachable(
+                f"the agent at {self._path} did not answer {op} within {self.socket.gettimeout():g} s",
+                hint="luc events shows what it is doing",
+            ) from None
+        except OSError as error:
+            raise Unreachable(f"the agent at {self._path} went away: {error.strerror}") from None
+
+    def _decoded(self, op: str, data: bytes | msgspec.Raw, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(data, type=kind)
+        except msgspec.MsgspecError as error:
+            raise OperationFailed(
+                f"the answer to {op} is not of API version {API_VERSION}: {error}",
+                hint="luc and the agent must be of one version: restart the agent",
+            ) from None
 
 
 def _connect(path: str) -> socket.socket:

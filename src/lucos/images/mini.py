@@ -20,21 +20,8 @@ GUEST_INIT = Path(__file__).with_name("guest") / "init.sh"
 
 _MODULES_BASE = ("virtio_pci", "virtio_console", "virtio_balloon", "button", "evdev")
 _MODULES_NETWORK = ("virtio_net",)
-_APPLETS = (
-    "cat",
-    "cttyhack",
-    "dd",
-    "dmesg",
-    "free",
-    "hostname",
-    "insmod",
-    "ip",
-    "kill",
-    "ls",
-    "mkdir",
-    "mount",
-)
-_APPLETS += ("poweroff", "ps", "rm", "setsid", "sh", "top")
+_APPLETS_START = ("cat", "dd", "hostname", "insmod", "ip", "mkdir", "mount", "poweroff", "rm", "setsid", "sh")
+_APPLETS_CONSOLE = ("cttyhack", "dmesg", "free", "kill", "ls", "ps", "top")
 
 _IMAGE_TOML = """\
 name = "mini"
@@ -125,7 +112,7 @@ def _initramfs(busybox: bytes, tree: Path) -> bytes:
     archive.character_device("dev/console", 5, 1)
     archive.fifo("never")
     archive.file("bin/busybox", busybox, executable=True)
-    for applet in _APPLETS:
+    for applet in _APPLETS_START + _APPLETS_CONSOLE:
         archive.link(f"bin/{applet}", "busybox")
     archive.file("init", GUEST_INIT.read_bytes(), executable=True)
     packed: list[str] = []

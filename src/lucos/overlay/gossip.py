@@ -33,12 +33,12 @@ class GossipQueue:
     def add(self, member: Member) -> None:
         self._updates[member.node] = _Update(member)
 
-    def take(self, budget_bytes: int, members: int, skip: str) -> list[Member]:
-        """Updates that fit a datagram, none about `skip`, which knows best; `members` bounds the sendings."""
+    def take(self, budget_bytes: int, members: int, skip: set[str]) -> list[Member]:
+        """Updates that fit a datagram, none about `skip`; `members` bounds how often each is sent."""
         limit = self._factor * ceil(log2(members + 1))
         chosen: list[Member] = []
         for update in sorted(self._updates.values(), key=lambda u: u.sent):
-            if update.member.node == skip or update.bytes > budget_bytes:
+            if update.member.node in skip or update.bytes > budget_bytes:
                 continue
             budget_bytes -= update.bytes
             chosen.append(update.member)

@@ -57,9 +57,8 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def _precedence(member: Member) -> tuple[object, ...]:
-    # The content decides among equals, so that the order of arrival never does.
+    # Within one incarnation. The content decides among equals, so that the order of arrival never does.
     return (
-        member.incarnation,
         _RANK[member.status],
         member.address,
         member.transport_port,
@@ -71,7 +70,9 @@ def _precedence(member: Member) -> tuple[object, ...]:
 
 def supersedes(new: Member, old: Member) -> bool:
     """Whether `new` says something about the same node that `old` must give way to."""
-    return _precedence(new) > _precedence(old)
+    if new.incarnation != old.incarnation:
+        return new.incarnation > old.incarnation
+    return new is not old and _precedence(new) > _precedence(old)
 
 
 def merge(a: Member, b: Member) -> Member:

@@ -44,7 +44,7 @@ FIRST_CONTACT = 0
 Gossip = tuple[Member, ...]
 
 _EVENTS = {
-    Status.SUSPECT: ("member.suspected", "does not answer"),
+    Status.SUSPECT: ("member.suspected", "is under suspicion"),
     Status.DEAD: ("member.dead", "was silent too long"),
     Status.LEFT: ("member.left", "left"),
 }
@@ -243,7 +243,8 @@ class Membership(Actor):
         if len(self._gossip) and known is not None and known.present:
             used = len(encode_frame(to, address(self.world.node, self.world.name), message))
             room = self._settings.datagram_bytes - used
-            message = build((self._me, *about, *self._gossip.take(room, len(self.members), skip=node)))
+            said = {node, *(member.node for member in about)}
+            message = build((self._me, *about, *self._gossip.take(room, len(self.members), said)))
         self.world.send(to, message)
 
     def _broadcast(self, *about: Member) -> None:

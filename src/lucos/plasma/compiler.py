@@ -174,7 +174,8 @@ class _Compiler:
 
     def _value(self, variable: str, tree: Tree[Token]) -> Names | None:
         if variable not in self._variables:
-            self._report(tree, f"undefined variable {variable}{suggestion(variable, self._variables)}")
+            known = [name for name, value in self._variables.items() if value is not None]
+            self._report(tree, f"undefined variable {variable}{suggestion(variable, known)}")
             return None
         value = self._variables[variable]
         if value is None or variable not in self._builtin:

@@ -13,14 +13,7 @@ from lucos.plasma.errors import Problem
 
 SYNTAX_ERRORS_MAX = 20
 
-_WORDS = {
-    "WORD": "a name",
-    "VARIABLE": "a $variable",
-    "SUFFIX": "",
-    "DISCRETE": "",
-    "NODE_MARK": "",
-    "$END": "",
-}
+_WORDS = {"WORD": "a name", "VARIABLE": "a $variable"}
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _ENDS = re.compile(r";|\Z")
 

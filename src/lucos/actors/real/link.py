@@ -196,7 +196,8 @@ class Link:
                 continue
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), self._limits.idle_max_s)
+                async with asyncio.timeout(self._limits.idle_max_s):
+                    await self._wake.wait()
             except TimeoutError:
                 if not self._queue:
                     await call.done_writing()

@@ -70,7 +70,8 @@ class GrpcTransport:
             FRAMES: grpc.stream_stream_rpc_method_handler(self._serve_frames),
             TUNNEL: grpc.stream_stream_rpc_method_handler(self._serve_tunnel),
         }
-        pings = ("grpc.http2.min_ping_interval_without_data_ms", 500)
+        # The peers' pings are never too many: without this the server would hang up on quiet connections.
+        pings = ("grpc.http2.max_ping_strikes", 0)
         options = [*common_options(self._limits), ("grpc.so_reuseport", 0), pings]
         server = grpc.aio.server(options=options)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
