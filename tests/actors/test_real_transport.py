@@ -10,6 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conformance_transport import SCENARIOS, Numbered, Scenario
@@ -129,7 +130,7 @@ def test_what_is_left_of_an_older_stream_is_not_mixed_with_the_newer(tmp_path: P
         async with Pair(tmp_path) as pair:
             dialler = Dialler(secrets_of(tmp_path / "pki", "a"), pair.where.get, LIMITS)
             channels = [dialler.dial("b"), dialler.dial("b")]
-            calls = []
+            calls: list[Any] = []
             for number, channel in enumerate(channels):
                 assert channel is not None
                 calls.append(channel.stream_stream(f"/{SERVICE}/{FRAMES}")())
@@ -181,6 +182,29 @@ def test_a_message_sent_while_the_peer_is_down_arrives_when_it_comes_up(tmp_path
                 assert late.got == [("a/mouth", Numbered(n)) for n in range(3)]
             finally:
                 await late.close()
+
+    asyncio.run(main())
+
+
+def test_a_cut_is_noticed_and_new_messages_do_not_go_into_the_void(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        driver = RealDriver(tmp_path)
+        try:
+            await driver.start("a")
+            await driver.start("b")
+            driver.send("a", "b/inbox", Numbered(1))
+            assert await until(lambda: bool(driver.inbox("b")), 5.0)
+            await driver.cut("a", "b")
+            noticed_s = LIMITS.keepalive_s + LIMITS.keepalive_timeout_s
+            assert await until(lambda: "connection to b failed" in caplog.text, noticed_s + 3.0)
+            driver.send("a", "b/inbox", Numbered(2))
+            assert not await until(lambda: len(driver.inbox("b")) > 1, 0.1)
+            await driver.heal()
+            assert await until(lambda: len(driver.inbox("b")) == 2, 10.0)
+        finally:
+            await driver.close()
 
     asyncio.run(main())
 
@@ -293,6 +317,7 @@ def test_bad_certificates_are_named(tmp_path: Path) -> None:
 QUIET_END = """
 import asyncio, logging, os, subprocess, sys
 from pathlib import Path
+from typing import Any
 from real_nodes import RealDriver, Numbered
 
 async def main():

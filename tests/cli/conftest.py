@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from fake_agent import FakeAgent
 
-from lucos.cli import client
+from lucos.agent import client
 from lucos.cli.main import main
 
 

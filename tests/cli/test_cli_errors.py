@@ -18,7 +18,7 @@ import pytest
 from fake_agent import FakeAgent
 from typer.main import get_command
 
-from lucos.cli import client
+from lucos.agent import client
 from lucos.cli.main import app
 from lucos.lab.record import Host
 

@@ -21,7 +21,8 @@ hostname {name}
 for place in {mounts}; do mkdir -p /$place; mount --bind {folder}/$place /$place; done
 ip link set lo up
 echo ready
-exec cat
+cat  # not exec: the first process must be one that collects the orphans which libvirt waits for
+exit
 """
 _LIBVIRTD = """\
 listen_tls = 0
@@ -92,7 +93,9 @@ class HostUnderTest:
     def start_libvirtd(self) -> None:
         enter = ["nsenter", "--target", str(self.pid), "--mount", "--net", "--uts", "--pid"]
         self._libvirtd = subprocess.Popen(
-            [*enter, "libvirtd", "-l", "-p", "/run/libvirt/libvirtd.pid"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*enter, "libvirtd", "-l", "-p", "/run/libvirt/libvirtd.pid"],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         wait_for(self._accepts, 30.0, f"libvirtd of {self.name}")
 
@@ -139,5 +142,3 @@ def wait_for(condition: Callable[[], bool], timeout_s: float, what: str) -> None
         if time.monotonic() > deadline_s:
             raise TimeoutError(f"{what} after {timeout_s} s")
         time.sleep(0.02)
-
-

@@ -223,7 +223,7 @@ def test_a_migration_moves_the_vm_and_restarts_its_counters() -> None:
     done = next(a for a in hosts.answers["h1"] if isinstance(a, Performed) and a.call_id == 9)
     assert done.ok
     assert 5.0 - 0.3 <= done.duration_s <= 5.2
-    assert 0 < done.downtime_ms <= 330.0
+    assert 0 < done.downtime_ms < 331.0
     assert hosts.fleet.running() == {"ve.a": ["h2"]}
     assert hosts.sample("h1") == {}
     assert hosts.sample("h2")["ve.a"].cpu_time_s < 8.0

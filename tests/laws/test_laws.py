@@ -1,4 +1,4 @@
-"""The laws of DVMS under random loads, crashes, stalls and cuts; a failure names its seed and how to replay it."""
+"""The laws of DVMS under random loads, crashes, stalls and cuts; a failure names its seed and its replay."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ def test_laws_hold_through_a_random_life(law_seed: int) -> None:
     life.start()
     life.live(60.0)
     life.rest()
-    unexpected = [f for f in life.luc.simulation.failures]
+    unexpected = list(life.luc.simulation.failures)
     assert not unexpected, unexpected
     assert life.laws.instants_checked > 1000

@@ -59,3 +59,19 @@ def test_a_stalled_host_accuses_nobody_for_what_it_missed() -> None:
         assert ("member.suspected", "n2") not in said
         assert ("member.dead", "n2") not in said
         assert cluster.agree()
+
+
+def test_a_machine_that_sleeps_with_all_its_hosts_buries_none() -> None:
+    # All agents of one machine freeze while one is under suspicion: it had no chance to refute.
+    cluster = Cluster(3, 5)
+    cluster.start()
+    cluster.settle()
+    nodes = cluster.simulation.nodes
+    nodes["n2"].stall(11.5)
+    cluster.pass_time(1.5)
+    assert cluster.happened("member.suspected", "n2")
+    for name in cluster.names:
+        nodes[name].stall(10.0)
+    cluster.pass_time(15.0)
+    assert cluster.happened("member.dead") == []
+    assert cluster.agree()

@@ -165,6 +165,20 @@ def test_the_dead_are_forgotten_in_the_end() -> None:
     assert cluster.view("n1") == {"n1": "alive", "n2": "alive"}
 
 
+def test_a_newcomer_is_not_told_of_the_dead() -> None:
+    cluster = Cluster(1, 4)
+    nodes = cluster.simulation.nodes
+    for name in ("n1", "n2", "n3"):
+        nodes[name].start()
+    cluster.pass_time(3.0)
+    nodes["n3"].crash()
+    cluster.pass_time(5.0)
+    nodes["n4"].start()
+    cluster.pass_time(5.0)
+    assert cluster.view("n4") == {"n1": "alive", "n2": "alive", "n4": "alive"}
+    assert cluster.happened("member.suspected", "n4") == []
+
+
 def test_round_trips_are_measured() -> None:
     cluster = ready(4, sites=2, rtt_ms=50.0)
     cluster.pass_time(30.0)

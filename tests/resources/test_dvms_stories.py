@@ -1,4 +1,4 @@
-"""The life of partitions as text: one that grows, solves, migrates and dissolves; two that merge; a shortcut."""
+"""The life of partitions as text: one grows, solves, migrates and dissolves; two merge; a shortcut."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def get_busy(luc: SimulatedLuc, wants: Wants) -> None:
 
 
 def tell(name: str, *acts: tuple[str, Wants, float]) -> str:
-    """Play the acts (opening, new wants, seconds), check all laws at the end, and compare with story `name`."""
+    """Play the acts (opening, new wants, seconds), check all laws, and compare with story `name`."""
     everything = {node: vms for _, wants, _ in acts for node, vms in wants.items()}
     luc, laws = quiet_luc(dict(sorted(everything.items())))
     transcript = Transcript(luc.simulation, show)

@@ -16,8 +16,15 @@ WIRE_VERSION = 1
 FRAME_BYTES_MAX = 4 * 1024 * 1024
 
 
+_types: dict[str, type[Message]] = {}
+
+
 class Message(msgspec.Struct, frozen=True, tag=True):
     """Base of all messages. They are immutable, so the simulated world passes them by reference."""
+
+    def __init_subclass__(cls, **_: Any) -> None:
+        super().__init_subclass__()
+        _types[cls.__name__] = cls
 
 
 class Datagram(Message, frozen=True):
@@ -40,16 +47,11 @@ def actor_of(where: str) -> str:
     return where.partition("/")[2]
 
 
-def _leaves(cls: type[Message]) -> list[type[Message]]:
-    children = cls.__subclasses__()
-    own = [] if cls in (Message, Datagram) else [cls]
-    return own + [leaf for child in children for leaf in _leaves(child)]
-
-
 @lru_cache(maxsize=4)
-def _decoder(types: tuple[type[Message], ...]) -> msgspec.msgpack.Decoder[Any]:
-    # Keyed by the types: those imported after the first use make a new decoder.
-    any_message: Any = Union[types]  # noqa: UP007
+def _decoder(count: int) -> msgspec.msgpack.Decoder[Any]:
+    # Types imported after the first use change `count` and so make a new decoder.
+    assert count == len(_types)
+    any_message: Any = Union[tuple(_types[name] for name in sorted(_types))]  # noqa: UP007
     return msgspec.msgpack.Decoder(tuple[int, str, str, any_message])
 
 
@@ -65,7 +67,7 @@ def decode_frame(frame: bytes) -> tuple[str, str, Message]:
     if len(frame) > FRAME_BYTES_MAX:
         raise WireError(f"frame of {len(frame)} bytes, at most {FRAME_BYTES_MAX}")
     try:
-        version, to, sender, message = _decoder(tuple(_leaves(Message))).decode(frame)
+        version, to, sender, message = _decoder(len(_types)).decode(frame)
     except msgspec.MsgspecError as error:
         raise WireError(str(error)) from None
     if version != WIRE_VERSION:

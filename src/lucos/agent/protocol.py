@@ -27,8 +27,7 @@ from __future__ import annotations
 
 import msgspec
 
-from lucos.environments.messages import Outcome
-from lucos.model import Constraint, Detail, VmSpec
+from lucos.model import Constraint, Detail, Outcome, VmSpec
 
 __all__ = [
     "API_VERSION",

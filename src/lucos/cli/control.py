@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from lucos.agent.client import Client
 from lucos.agent.protocol import Outcome, VeRow, VmRow
-from lucos.cli.client import Client
 from lucos.cli.options import Format, Output, Socket, TimeoutS, Watch, Yes, confirm, examples
 from lucos.cli.render import show_rows, working
 from lucos.cli.rows import OUTCOME_COLUMNS, VE_COLUMNS, VM_COLUMNS

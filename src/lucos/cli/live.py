@@ -6,13 +6,12 @@ import os
 import select
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
+from lucos.agent.client import Client
 from lucos.agent.protocol import NodeRow, VmRow
-from lucos.cli.client import Client
 from lucos.cli.render import Column, rows_for_people
 from lucos.cli.rows import NODE_COLUMNS, VM_COLUMNS, event_line
+from lucos.cli.terminal import key_by_key
 from lucos.errors import Unreachable
 from lucos.model import Event
 
@@ -31,7 +30,8 @@ def _load_style(row: NodeRow) -> str:
     return "red" if share > 1 else "yellow" if share > 0.75 else "green"
 
 
-_HOST_COLUMNS = (*NODE_COLUMNS[:5], Column("LOAD", _bar, _load_style, keep=True), *NODE_COLUMNS[5:])
+_SHOWN = [column for column in NODE_COLUMNS if column.title != "ADDRESS"]
+_HOST_COLUMNS = (*_SHOWN[:3], Column("LOAD", _bar, _load_style, keep=True), *_SHOWN[3:])
 
 
 def picture(client: Client) -> list[str]:
@@ -41,8 +41,9 @@ def picture(client: Client) -> list[str]:
     past: list[Event] = []
     client.call("events", object, on_event=past.append, since_s=0.0, limit=EVENTS_SHOWN, follow=False)
     overloaded = [node.name for node in nodes if node.violation]
+    alive = sum(node.status == "alive" for node in nodes)
     summary = (
-        f"{time.strftime('%H:%M:%S')}  {sum(n.status == 'alive' for n in nodes)} of {len(nodes)} hosts,  "
+        f"{time.strftime('%H:%M:%S')}  {alive} of {len(nodes)} hosts alive,  "
         f"{sum(vm.state == 'running' for vm in vms)} of {len(vms)} VMs run,  "
         f"{sum(bool(vm.migrating_to) for vm in vms)} migrate,  "
         f"violations: {', '.join(overloaded) or 'none'}"
@@ -52,7 +53,7 @@ def picture(client: Client) -> list[str]:
         "",
         *rows_for_people(nodes, _HOST_COLUMNS),
         "",
-        *rows_for_people(vms, VM_COLUMNS),
+        *(rows_for_people(vms, VM_COLUMNS) if vms else ["no VM"]),
         "",
         *(event_line(event, sys.stdout) for event in past[-EVENTS_SHOWN:]),
     ]
@@ -65,7 +66,7 @@ def watch(client: Client, *, interval_s: float) -> None:
     from rich.text import Text
 
     console = Console()
-    with _keys() as key, Live(console=console, screen=True, auto_refresh=False) as screen:
+    with key_by_key(raw=False) as keyboard, Live(console=console, screen=True, auto_refresh=False) as screen:
         while True:
             try:
                 lines = picture(client)
@@ -74,29 +75,6 @@ def watch(client: Client, *, interval_s: float) -> None:
             # What does not fit at the bottom is cut: hosts come first.
             text = Text.from_ansi("\n".join(lines[: console.height]), no_wrap=True, overflow="ellipsis")
             screen.update(text, refresh=True)
-            if key(interval_s) in ("q", "Q"):
+            ready, _, _ = select.select([sys.stdin] if keyboard else [], [], [], interval_s)
+            if ready and os.read(sys.stdin.fileno(), 1) in b"qQ":
                 return
-
-
-class _Keys:
-    def __call__(self, wait_s: float) -> str:
-        """The next key, or "" after `wait_s`."""
-        ready, _, _ = select.select([sys.stdin] if sys.stdin.isatty() else [], [], [], wait_s)
-        return os.read(sys.stdin.fileno(), 1).decode("latin-1") if ready else ""
-
-
-@contextmanager
-def _keys() -> Iterator[_Keys]:
-    """Keys one by one, without echo."""
-    import termios
-    import tty
-
-    if not sys.stdin.isatty():
-        yield _Keys()
-        return
-    before = termios.tcgetattr(sys.stdin)
-    try:
-        tty.setcbreak(sys.stdin)
-        yield _Keys()
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

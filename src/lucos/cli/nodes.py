@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from lucos.agent.client import Client
 from lucos.agent.protocol import DrainReport, NodeRow, VeRow
-from lucos.cli.client import Client
 from lucos.cli.control import GRACE_S
 from lucos.cli.options import Format, Output, Socket, TimeoutS, Watch, Yes, confirm, examples, group
 from lucos.cli.render import show, show_rows, working

@@ -25,7 +25,6 @@ Socket = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Print every event while it happens.")]
-"""Time limits are whole seconds of waiting; the agent goes on or gives up by itself at the limit."""
 TimeoutS = Annotated[float, typer.Option("--timeout", min=1, help="Give up after this many seconds.")]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TextIO
 
@@ -47,8 +46,13 @@ def seconds(amount: float) -> str:
     return f"{amount:.1f} s" if amount < 60 else f"{amount // 60:.0f} min {amount % 60:.0f} s"
 
 
-def _part(used: float, whole: float, style: str = "") -> str:
-    return "red" if used > whole > 0 else style
+def _over(wanted: float, room: float) -> str:
+    return "red" if wanted > room > 0 else ""
+
+
+def _notes(row: NodeRow) -> list[str]:
+    partition = row.partition and f"partition {row.partition}"
+    return [note for note in (row.draining and "draining", row.violation, partition) if note]
 
 
 VM_COLUMNS = (
@@ -65,7 +69,7 @@ VM_COLUMNS = (
         "WANTED",
         lambda r: f"{r.cpu_demand_pct:.0f} %",
         # A tenth of a core of difference is within what sampling can tell.
-        lambda r: _part(r.cpu_demand_pct, r.cpu_used_pct + 10),
+        lambda r: _over(r.cpu_demand_pct, r.cpu_used_pct + 10),
         right=True,
     ),
     Column("MEMORY", lambda r: mib(r.memory_mib), right=True),
@@ -81,30 +85,19 @@ NODE_COLUMNS = (
     Column("VMS", lambda r: str(r.vms), right=True),
     Column(
         "CPU WANTED",
-        lambda r: f"{r.cpu_demand_pct:.0f} of {r.cpu_capacity_pct:.0f} %",
-        lambda r: _part(r.cpu_demand_pct, r.cpu_capacity_pct),
+        lambda r: f"{r.cpu_demand_pct:.0f} of {r.cpu_capacity_pct:.0f} %" if r.cpu_capacity_pct else "",
+        lambda r: _over(r.cpu_demand_pct, r.cpu_capacity_pct),
         right=True,
     ),
     Column(
         "MEMORY",
-        lambda r: f"{mib(r.memory_used_mib)} of {mib(r.memory_capacity_mib)}",
-        lambda r: _part(r.memory_used_mib, r.memory_capacity_mib),
+        lambda r: (
+            f"{mib(r.memory_used_mib)} of {mib(r.memory_capacity_mib)}" if r.memory_capacity_mib else ""
+        ),
+        lambda r: _over(r.memory_used_mib, r.memory_capacity_mib),
         right=True,
     ),
-    Column(
-        "NOTES",
-        lambda r: ", ".join(
-            filter(
-                None,
-                (
-                    "draining" if r.draining else "",
-                    r.violation,
-                    f"partition {r.partition}" if r.partition else "",
-                ),
-            )
-        ),
-        lambda r: "red" if r.violation else "yellow",
-    ),
+    Column("NOTES", lambda r: ", ".join(_notes(r)), lambda r: "red" if r.violation else "yellow"),
 )
 
 VE_COLUMNS = (
@@ -132,7 +125,7 @@ COLUMNS: dict[type, tuple[Column, ...]] = {
 }
 
 
-def event_line(event: Event, stream: TextIO = sys.stdout) -> str:
+def event_line(event: Event, stream: TextIO) -> str:
     """`21:04:33.120  h1  violation.start  h1  text`, aligned, coloured for `stream`."""
     moment = time.strftime("%H:%M:%S", time.localtime(event.time_s))
     style = next((s for w in reversed(event.kind.split(".")) if (s := _EVENT_STYLE_OF.get(w, ""))), "")

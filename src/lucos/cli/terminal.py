@@ -1,4 +1,4 @@
-"""The raw line between this terminal and a VM's serial console."""
+"""This terminal key by key, and the raw line between it and a VM's serial console."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def attach(line: socket.socket, said: bytes, vm: str) -> None:
         say(f"console of {vm}; ctrl-] leaves")
     sources: list[int | socket.socket] = [line, keyboard]
     # A line that breaks is a line that ended.
-    with _raw(interactive), suppress(ConnectionResetError):
+    with key_by_key(raw=True), suppress(ConnectionResetError):
         _write(screen, said)
         while True:
             ready, _, _ = select.select(sources, [], [])
@@ -49,16 +49,17 @@ def _write(file: int, data: bytes) -> None:
 
 
 @contextmanager
-def _raw(interactive: bool) -> Iterator[None]:
+def key_by_key(*, raw: bool) -> Iterator[bool]:
+    """Each key at once, without echo, ctrl-C too if `raw`; the value says if there is a keyboard."""
     import termios
     import tty
 
-    if not interactive:
-        yield
+    if not sys.stdin.isatty():
+        yield False
         return
     before = termios.tcgetattr(sys.stdin)
     try:
-        tty.setraw(sys.stdin)
-        yield
+        (tty.setraw if raw else tty.setcbreak)(sys.stdin)
+        yield True
     finally:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

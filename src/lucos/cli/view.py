@@ -9,8 +9,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from lucos.agent.client import Client
 from lucos.agent.protocol import Info, VmRow
-from lucos.cli.client import Client
 from lucos.cli.options import Format, Output, Socket, examples
 from lucos.cli.render import rows_for_people, show, show_rows
 from lucos.cli.rows import COLUMNS, VM_COLUMNS, event_line
@@ -46,9 +46,11 @@ def info(
 
 def _info_lines(found: Info) -> list[str]:
     row = found.row
-    pairs = {column.title.lower(): column.cell(row) for column in COLUMNS[type(row)]} if row else {}
-    if found.spec:
-        pairs |= {"image": found.spec.image, "workload": found.spec.workload}
+    pairs: dict[str, str] = {}
+    if row:
+        pairs = {column.title.lower(): column.cell(row) for column in COLUMNS[type(row)]}
+    elif found.spec:
+        pairs = {"image": found.spec.image, "workload": found.spec.workload}
     pairs |= {key: _fact(value) for key, value in found.facts.items()}
     width = max(map(len, pairs), default=0)
     lines = [f"{found.kind} {found.name}"]
@@ -89,7 +91,7 @@ def events(
 
             line = "---\n" + yaml.safe_dump(msgspec.to_builtins(event), sort_keys=False).rstrip()
         else:
-            line = event_line(event)
+            line = event_line(event, sys.stdout)
         print(line, flush=True)
 
     Client(socket).call(

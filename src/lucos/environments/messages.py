@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from lucos.actors import Message
-from lucos.model import VirtualEnvironment
+from lucos.model import Outcome, VirtualEnvironment
 from lucos.resources.messages import Snapshot
 
 ENVIRONMENTS = "environments"
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """How one action on one VM ended."""
-
-    vm: str
-    ok: bool
-    state: str = ""
-    node: str = ""
-    error: str = ""
-    duration_s: float = 0.0
-    downtime_ms: float = 0.0
 
 
 class RunVe(Message, frozen=True):

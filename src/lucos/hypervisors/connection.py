@@ -60,6 +60,8 @@ class Connection:
         self.raw = self._open(uri)
         self._callbacks: list[int] = []
         try:
+            self.libvirt_version: int = self.raw.getLibVersion()
+            self.qemu_version: int = self.raw.getVersion()
             self.raw.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
             self.raw.registerCloseCallback(lambda *_: lost(), None)
 

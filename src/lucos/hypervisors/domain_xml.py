@@ -50,7 +50,7 @@ def domain_xml(spec: VmSpec, image: Image, accel: str, console_log: Path) -> str
     return _DOMAIN.format(
         type=quoteattr("qemu" if tcg else "kvm"),
         name=escape(spec.id),
-        metadata=metadata_xml(spec),
+        metadata=metadata_xml(spec).replace("<vm>", f"<vm xmlns='{METADATA_URI}'>"),
         memory_mib=spec.memory_mib,
         cpu=spec.cpu,
         kernel=escape(str(image.kernel)),
@@ -63,9 +63,8 @@ def domain_xml(spec: VmSpec, image: Image, accel: str, console_log: Path) -> str
 
 
 def metadata_xml(spec: VmSpec) -> str:
-    """The element that carries the spec in the domain's metadata."""
-    document = escape(to_json(spec).decode())
-    return f"<{METADATA_KEY}:vm xmlns:{METADATA_KEY}='{METADATA_URI}'>{document}</{METADATA_KEY}:vm>"
+    """The element that carries the spec in the domain's metadata; libvirt itself adds the namespace."""
+    return f"<vm>{escape(to_json(spec).decode())}</vm>"
 
 
 def spec_of_metadata(element: str) -> VmSpec:

@@ -34,15 +34,16 @@ class Domains:
         self._settings = settings
         self._lv = libvirt()
         self._raw = connection.raw
+        self._qemu_version = connection.qemu_version
         self._saved_dir = settings.state_dir / "saved"
         self._saved_dir.mkdir(parents=True, exist_ok=True)
         self._specs: dict[str, VmSpec | None] = {}  # by UUID; None: not ours
         self._pids: dict[str, int] = {}  # by UUID
         self._outgoing: set[str] = set()  # migrations that a former agent began
         self.sleeping = self._read_saved()
-        for domain in self._raw.listAllDomains():
-            if self.spec(domain) and self._is_leaving(domain):
-                self._outgoing.add(domain.name())
+        ours = [domain for domain in self._raw.listAllDomains() if self.spec(domain)]
+        self.found = {domain.name() for domain in ours}
+        self._outgoing.update(domain.name() for domain in ours if self._is_leaving(domain))
 
     # --- Records ------------------------------------------------------------------------------------
 
@@ -133,7 +134,7 @@ class Domains:
         spec = self.spec(domain)
         assert spec is not None
         # The state on disk always continues as running, also when the VM was paused before.
-        domain.save(str(partial), None, self._lv.VIR_DOMAIN_SAVE_RUNNING)
+        domain.saveFlags(str(partial), None, self._lv.VIR_DOMAIN_SAVE_RUNNING)
         partial.rename(path)
         self.sleeping[vm] = spec
 
@@ -157,7 +158,7 @@ class Domains:
     def migrate(self, vm: str, address: str, bandwidth_mibps: float, force: bool) -> None:
         """Live migration to the libvirtd at `address`, returning at its end; `abort` ends it sooner."""
         domain = self.find(vm)
-        qemu = self._raw.getVersion() // 1_000_000
+        qemu = self._qemu_version // 1_000_000
         if qemu < 8 and not force:
             raise Refused(
                 f"{vm} runs on QEMU {qemu}, which can corrupt the memory of a guest that migrates live",
@@ -224,7 +225,7 @@ class Domains:
                 self._pids[uuid] = int(path.read_text())
             except (FileNotFoundError, ValueError):
                 return 0.0
-        return run_delay_s(self._pids[uuid])
+        return run_delay_s(self._pids[uuid], self._settings.seen_from_here("/proc"))
 
     # --- Suspended VMs ------------------------------------------------------------------------------
 

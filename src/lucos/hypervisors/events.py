@@ -21,26 +21,34 @@ _CHANGES: dict[tuple[int, int | None], str] = {
 }
 
 
-class Incoming:
-    """Turns events of one host into changes; it must remember who is being received to name them right."""
+class Changes:
+    """Names the changes of one host's VMs; to do so it remembers who is here and who is being received."""
 
     def __init__(self) -> None:
-        self._vms: set[str] = set()
-        self._restored: set[str] = set()
+        self._present: set[str] = set()
+        self._incoming: set[str] = set()
+
+    def found(self, vms: set[str]) -> None:
+        """Those present when the connection was made, whatever was missed before."""
+        self._present, self._incoming = set(vms), set()
 
     def change(self, vm: str, event: int, detail: int) -> str:
         """The change, or "" when the event means nothing to anybody but libvirt."""
         change = _CHANGES.get((event, detail), _CHANGES.get((event, None), ""))
+        incoming, present = vm in self._incoming, vm in self._present
+        if event == _STOPPED:
+            self._present.discard(vm)
+        elif event == _STARTED:
+            self._present.add(vm)
         if change == "incoming":
-            self._vms.add(vm)
-        elif vm in self._vms:
-            self._vms.discard(vm)
+            self._incoming.add(vm)
+        elif incoming:
+            self._incoming.discard(vm)
             if event == _STOPPED:
                 return "migration-failed"
             # A VM that was paused when it left arrives paused.
             return "arrived" if event in (_RESUMED, _SUSPENDED) else change
-        elif change == "arrived":
-            return (
-                ""  # resumed at its source after a migration that failed late: reported by who asked for it
-            )
+        elif event in (_RESUMED, _SUSPENDED) and (not present or change == "arrived"):
+            # A step of a start that is announced later, or of a migration that failed late.
+            return ""
         return change

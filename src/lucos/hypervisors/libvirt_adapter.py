@@ -33,7 +33,7 @@ from lucos.hypervisors import accel
 from lucos.hypervisors.connection import Connection, dotted, explain, libvirt
 from lucos.hypervisors.domain_xml import guest_socket, serial_pty
 from lucos.hypervisors.domains import Domains
-from lucos.hypervisors.events import Incoming
+from lucos.hypervisors.events import Changes
 from lucos.hypervisors.guest_channel import ask_guest
 from lucos.hypervisors.settings import HypervisorSettings
 from lucos.images import Image, list_images, load_image
@@ -77,7 +77,7 @@ class LibvirtHypervisor:
         self._busy: dict[str, str] = {}
         self._downtimes: dict[str, asyncio.Future[float]] = {}
         self._ended: dict[str, asyncio.Event] = {}
-        self._incoming = Incoming()
+        self._changes = Changes()
         self._verdict: accel.Verdict | None = None
         self._deciding = asyncio.Lock()
         self._connection: Connection | None = None
@@ -112,14 +112,13 @@ class LibvirtHypervisor:
 
     def describe(self) -> dict[str, str]:
         """kind, accel and how it was decided, and the versions of QEMU and libvirt."""
-        raw = self._connection.raw if self._connection else None
-        verdict = self._verdict
+        connection, verdict = self._connection, self._verdict
         return {
             "kind": "libvirt",
             "accel": verdict.accel if verdict else "undecided",
             "accel_reason": verdict.reason if verdict else "no image to try KVM with yet",
-            "qemu": dotted(raw.getVersion()) if raw else self._qemu,
-            "libvirt": dotted(raw.getLibVersion()) if raw else "not connected",
+            "qemu": dotted(connection.qemu_version) if connection else self._qemu,
+            "libvirt": dotted(connection.libvirt_version) if connection else "not connected",
         }
 
     def _connect(self) -> None:
@@ -137,6 +136,7 @@ class LibvirtHypervisor:
             from_event_thread(self._on_lost),
         )
         self._domains = Domains(self._config, connection)
+        self._changes.found(self._domains.found)
         self._connection = connection
 
     def _on_lost(self) -> None:
@@ -328,10 +328,9 @@ class LibvirtHypervisor:
         address = request.destination_address
         cap_mibps = request.bandwidth_mibps or self._config.bandwidth_mibps
         timeout_s = min(request.timeout_s, self._config.migration_timeout_s)
+        await _reach(address, vm)
         downtime = self._downtimes[vm] = self._loop.create_future()
         try:
-            async with asyncio.timeout(timeout_s):
-                await _reach(address, vm)
             copying = asyncio.ensure_future(
                 self._call(vm, lambda d: d.migrate(vm, address, cap_mibps, request.force))
             )
@@ -359,11 +358,13 @@ class LibvirtHypervisor:
 
     async def _failed(self, vm: str, address: str, reason: str, error: Exception) -> LucError:
         """What to tell of a failed migration: where the VM is now is what matters."""
+        reason, spec = reason.removeprefix(f"{vm}: "), None
         try:
+            spec = await self._call(vm, lambda d: d.spec(d.find(vm)), self._quick)
             where = f"it is still here, {await self._call(vm, lambda d: d.state(vm), self._quick)}"
         except LucError as trouble:
             where = f"it is not here any more: {trouble.message}"
-        self._publish(DomainChanged(vm, "migration-failed", reason))
+        self._publish(DomainChanged(vm, "migration-failed", reason, spec))
         cls = type(error) if isinstance(error, (Refused, Unreachable)) else OperationFailed
         return cls(f"migration of {vm} to {address}: {reason}; {where}")
 
@@ -397,7 +398,7 @@ class LibvirtHypervisor:
             self._deliver(sender, Sampled(call_id, time.monotonic(), vms))
 
     def _on_lifecycle(self, vm: str, uuid: str, event: int, detail: int) -> None:
-        change = self._incoming.change(vm, event, detail)
+        change = self._changes.change(vm, event, detail)
         if change:
             self._spawn(self._changed(vm, uuid, change))
 
@@ -433,7 +434,7 @@ async def _reach(address: str, vm: str) -> None:
         async with asyncio.timeout(_REACH_S):
             _, writer = await asyncio.open_connection(address, _LIBVIRTD_PORT)
     except TimeoutError:
-        raise Unreachable(f"{vm}: libvirtd at {address} does not answer") from None
+        raise Unreachable(f"migration of {vm}: libvirtd at {address} does not answer") from None
     except OSError as error:
-        raise Unreachable(f"{vm}: libvirtd at {address} cannot be reached: {error}") from None
+        raise Unreachable(f"migration of {vm}: libvirtd at {address} cannot be reached: {error}") from None
     writer.close()

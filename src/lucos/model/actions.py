@@ -68,6 +68,18 @@ class Plan(msgspec.Struct, frozen=True):
         return [a for a in self.actions if a.number not in started and all(d in done for d in a.depends_on)]
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """How one action on one VM ended."""
+
+    vm: str
+    ok: bool
+    state: str = ""
+    node: str = ""
+    error: str = ""
+    duration_s: float = 0.0
+    downtime_ms: float = 0.0
+
+
 class Event(msgspec.Struct, frozen=True):
     """Something that happened on a node, for people and for traces.
 

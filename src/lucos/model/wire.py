@@ -44,7 +44,7 @@ def from_json(document: bytes, expected: type[T]) -> T:
         head = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
         version = msgspec.json.decode(head.get("lucos", msgspec.Raw(b"null")))
         name = msgspec.json.decode(head.get("type", msgspec.Raw(b"null")))
-        if version != WIRE_VERSION:
+        if type(version) is not int or version != WIRE_VERSION:
             raise InputError(
                 f"document version {version!r} is not supported",
                 hint=f"this version of luc reads version {WIRE_VERSION}",
@@ -52,5 +52,5 @@ def from_json(document: bytes, expected: type[T]) -> T:
         if name != expected.__name__:
             raise InputError(f"expected a {expected.__name__} document, found {name!r}")
         return msgspec.json.decode(head.get("value", msgspec.Raw(b"null")), type=expected)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"not a valid {expected.__name__} document: {error}") from None

@@ -56,10 +56,8 @@ class Change(msgspec.Struct, frozen=True):
     after: str
 
 
-def _precedence(member: Member) -> tuple[object, ...]:
-    # Within one incarnation. The content decides among equals, so that the order of arrival never does.
+def _content(member: Member) -> tuple[object, ...]:
     return (
-        _RANK[member.status],
         member.address,
         member.transport_port,
         member.membership_port,
@@ -72,7 +70,10 @@ def supersedes(new: Member, old: Member) -> bool:
     """Whether `new` says something about the same node that `old` must give way to."""
     if new.incarnation != old.incarnation:
         return new.incarnation > old.incarnation
-    return new is not old and _precedence(new) > _precedence(old)
+    if new.status is not old.status:
+        return _RANK[new.status] > _RANK[old.status]
+    # The content decides among equals, so that the order of arrival never does.
+    return _content(new) > _content(old)
 
 
 def merge(a: Member, b: Member) -> Member:

@@ -39,6 +39,8 @@ from lucos.overlay.settings import MembershipSettings
 from lucos.overlay.table import MemberTable
 
 FAREWELL_S = 0.2
+# The least time between two exchanges with nodes met (again): one usually tells what all of them know.
+CONTACT_S = 0.5
 FIRST_CONTACT = 0
 
 Gossip = tuple[Member, ...]
@@ -148,7 +150,9 @@ class Membership(Actor):
         if step == "begin":
             self._probes.clear()
             for target in self._targets():
-                self._probe(target)
+                self._sequence += 1
+                self._probes[self._sequence] = _Probe(target, self.world.now_s())
+                self._ping(target, self._sequence)
             self._keep_house()
             self._tick("help", settings.direct_s)
         elif step == "help":
@@ -178,11 +182,6 @@ class Membership(Actor):
                 break
         share = self._settings.fanout / max(len(others), 1)
         return targets + [node for node in suspects if self.world.random.random() < share]
-
-    def _probe(self, target: str) -> None:
-        self._sequence += 1
-        self._probes[self._sequence] = _Probe(target, self.world.now_s())
-        self._ping(target, self._sequence)
 
     def _ping(self, target: str, sequence: int) -> None:
         member = self.members[target]
@@ -269,7 +268,8 @@ class Membership(Actor):
                 self._ping(message.target, self._sequence)
             case SwimAck():
                 self._acknowledged(message.sequence, node)
-                if not (before and before.present and self._synchronised):
+                met = before is not None and before.present
+                if not (met and self._synchronised) and self._due("contact", CONTACT_S):
                     self._exchange(node)
 
     def _acknowledge(self, ping: SwimPing, node: str) -> None:
@@ -298,7 +298,7 @@ class Membership(Actor):
     def _receive_exchange(self, message: SwimExchange, sender: str) -> None:
         for record in message.members:
             # The dead of a whole table may be those of the other side of a cut: let them speak first.
-            self._hear(_as_suspect(record) if record.status is Status.DEAD else record)
+            self._hear(record, doubted=True)
         if message.reply:
             self._exchange(node_of(sender), reply=False)
         elif not self._synchronised:
@@ -307,22 +307,26 @@ class Membership(Actor):
 
     # --- What is known ------------------------------------------------------------------------------
 
-    def _hear(self, record: Member) -> None:
-        """Take in what another node says of one."""
+    def _hear(self, record: Member, doubted: bool = False) -> None:
+        """Take in what another node says of one; who is `doubted` to be dead is only suspected."""
         if record.node == self.world.node:
             self._hear_of_myself(record)
             return
         known = self.members.get(record.node)
-        silent_s = self.world.now_s() - self._answered_s.get(record.node, float("-inf"))
-        if record.status is Status.DEAD and known and known.present and silent_s < self._settings.suspicion_s:
-            # An old claim from the other side of a cut: what this node knows at first hand is fresher.
-            record = _as_suspect(record)
+        if known is not None and not supersedes(record, known):
+            return
+        if record.status is Status.DEAD and known is not None and known.present:
+            silent_s = self.world.now_s() - self._answered_s.get(record.node, float("-inf"))
+            # What this node knows at first hand is fresher than a claim from the other side of a cut.
+            if doubted or silent_s < self._settings.suspicion_s:
+                record = msgspec.structs.replace(record, status=Status.SUSPECT)
         self._adopt(record)
 
     def _hear_of_myself(self, record: Member) -> None:
         if record.incarnation < self._me.incarnation or not supersedes(record, self._me):
             return
-        self.world.emit("member.refuted", self.world.node, f"said to be {record.status}: not so")
+        elsewhere = "" if record.address == self._me.address else f" at {record.address}"
+        self.world.emit("member.refuted", record.node, f"said to be {record.status}{elsewhere}: not so")
         self._identity.renew(record.incarnation + 1)
         self._announce()
 
@@ -333,7 +337,8 @@ class Membership(Actor):
         self._gossip.add(msgspec.structs.replace(record, rtt_s=0.0))
         self._suspicion_ends_s.pop(record.node, None)
         if record.status is Status.SUSPECT:
-            lasts_s = self._suspicion_s()
+            crowd = log(len(self.members) + 1) / log(self._settings.fanout + 1)
+            lasts_s = self._settings.suspicion_s * max(1.0, crowd)
             self._suspicion_ends_s[record.node] = self.world.now_s() + lasts_s
             self._await_refutation(record, lasts_s)
         silent_s = self.world.now_s() - self._answered_s.setdefault(record.node, self.world.now_s())
@@ -353,10 +358,6 @@ class Membership(Actor):
         record = msgspec.structs.replace(self.members[node], status=status)
         if self._adopt(record):
             self._broadcast(record)
-
-    def _suspicion_s(self) -> float:
-        crowd = log(len(self.members) + 1) / log(self._settings.fanout + 1)
-        return self._settings.suspicion_s * max(1.0, crowd)
 
     def _await_refutation(self, record: Member, delay_s: float) -> None:
         due_s = self.world.now_s() + delay_s
@@ -396,7 +397,3 @@ class Membership(Actor):
             self.world.send(message.asked_by, HasLeft())
         elif isinstance(message, Leave):
             self.world.send(sender, HasLeft())
-
-
-def _as_suspect(record: Member) -> Member:
-    return msgspec.structs.replace(record, status=Status.SUSPECT)

@@ -14,6 +14,9 @@ from lucos.model import Resources, VmSpec, VmState
 from lucos.model.workload import parse_workload
 
 IDLE_CPU_PCT = 2.0
+# A VM that takes more than this after its warm-up is held to be booting still, for BOOT_S_MAX at most.
+BOOTED_CPU_PCT = 60.0
+BOOT_S_MAX = 90.0
 # An overload begins above a node's capacity, ends below OVERLOAD_END of it, and is relieved down to RELIEF,
 # so that the end of the move is the end of the overload and not the eve of the next one.
 OVERLOAD_END = 0.97
@@ -42,8 +45,8 @@ class Demand(msgspec.Struct, frozen=True):
 class DemandTracker:
     """Demand per VM from successive samples.
 
-    While a VM warms up (`warmup_s` after its boot, `arrival_s` after its arrival by migration) its demand
-    is what was assumed for it, since booting says nothing about the time after.
+    While a VM warms up (`warmup_s` after its boot, or longer while it boots; `arrival_s` after its arrival by
+    migration) its demand is what was assumed for it, since booting says nothing about the time after.
     """
 
     def __init__(self, smoothing: float = 0.5, warmup_s: float = 20.0, arrival_s: float = 2.0) -> None:
@@ -52,13 +55,16 @@ class DemandTracker:
         self._arrival_s = arrival_s
         self._demands: dict[str, Demand] = {}
         self._assumed: dict[str, tuple[float, float]] = {}
+        self._booting: dict[str, float] = {}
 
     def assume(self, vm: str, cpu_pct: float, until_s: float) -> None:
-        """Take `cpu_pct` as the demand of `vm` until `until_s`."""
+        """Take `cpu_pct` as the demand of `vm` until `until_s`; what was assumed before no longer counts."""
+        self._booting.pop(vm, None)
         self._assumed[vm] = (cpu_pct, until_s)
 
     def booted(self, spec: VmSpec, now_s: float) -> None:
         self.assume(spec.id, expected_cpu_pct(spec.workload), now_s + self._warmup_s)
+        self._booting[spec.id] = now_s + BOOT_S_MAX
 
     def arrived(self, vm: str, demand: Resources, now_s: float) -> None:
         self.assume(vm, demand.cpu_pct, now_s + self._arrival_s)
@@ -66,6 +72,16 @@ class DemandTracker:
     def update(self, samples: tuple[VmSample, ...], time_s: float) -> None:
         """Take one reading of all VMs of the node; those gone are forgotten."""
         self._demands = {s.spec.id: self._next(s, time_s) for s in samples if not s.incoming}
+        for vm, latest_s in list(self._booting.items()):
+            demand = self._demands.get(vm)
+            if demand is None or time_s >= latest_s:
+                del self._booting[vm]
+            elif time_s >= self._assumed[vm][1] - 1.0:
+                # On a busy host a boot takes longer: it goes on while the VM takes all the CPU it can get.
+                if demand.cpu_pct < BOOTED_CPU_PCT:
+                    del self._booting[vm]
+                else:
+                    self._assumed[vm] = (self._assumed[vm][0], time_s + 2.0)
         self._assumed = {
             vm: assumed for vm, assumed in self._assumed.items() if assumed[1] > time_s or vm in self._demands
         }
@@ -109,7 +125,7 @@ class DemandTracker:
 
 
 class Detector:
-    """Overload with hysteresis: it must last `samples_on` readings above capacity, and ends below `low` (fractions of it)."""
+    """Overload with hysteresis: `samples_on` readings above `high` x capacity begin it, one below `low` ends it."""
 
     def __init__(self, samples_on: int = 3, high: float = 1.0, low: float = OVERLOAD_END) -> None:
         self._samples_on = samples_on

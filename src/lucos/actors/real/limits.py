@@ -17,7 +17,7 @@ class TransportLimits:
     backoff_min_s: float = 0.1
     backoff_max_s: float = 3.0
     idle_max_s: float = 60.0
-    keepalive_s: float = 4.0
+    keepalive_s: float = 2.0
     keepalive_timeout_s: float = 4.0
 
 

@@ -87,6 +87,8 @@ def common_options(limits: TransportLimits) -> Options:
         ("grpc.max_send_message_length", FRAME_BYTES_MAX),
         ("grpc.keepalive_time_ms", int(limits.keepalive_s * 1000)),
         ("grpc.keepalive_timeout_ms", int(limits.keepalive_timeout_s * 1000)),
+        # gRPC waits for the answer to a ping by this one, a minute by default, whatever the former says.
+        ("grpc.http2.ping_timeout_ms", int(limits.keepalive_timeout_s * 1000)),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.enable_channelz", 0),
     ]

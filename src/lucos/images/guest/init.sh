@@ -93,17 +93,20 @@ check() { # the parts of a workload: true when all are known, else `why` says wh
         esac
     done
 }
-jobs_now=''
+jobs_now='' tick_job=''
 run() { # a workload: parts joined by +
-    IFS=+; set -- $1; unset IFS
+    all=+$1+ IFS=+; set -- $1; unset IFS
     check "$@" || return 1
     [ -z "$jobs_now" ] || { kill -9 $jobs_now; wait $jobs_now; } 2>/dev/null
     jobs_now=''
+    case $all in # the count goes on for as long as every workload has it
+        *+tick+*) [ -n "$tick_job" ] || { work_tick >/dev/ttyS0 & tick_job=$!; } ;;
+        *) [ -z "$tick_job" ] || { kill -9 $tick_job; wait $tick_job; tick_job=''; } 2>/dev/null ;;
+    esac
     rm -f /dev/shm/dirty
     for part in "$@"; do
         case $part in
-            idle) continue ;;
-            tick) work_tick >/dev/ttyS0 & ;;
+            idle | tick) continue ;;
             cpu:*) work_cpu "${part#*:}" & ;;
             dirty:*) work_dirty "${part#*:}" & ;;
         esac
