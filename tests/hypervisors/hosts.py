@@ -1,6 +1,6 @@
 """Hosts for the tests: each its own libvirtd in its own namespaces, all gone when the test is.
 
-A host is a PID, mount, UTS and network namespace whose first process reads from a pipe of the test's: when the
+A host is a PID, mount, UTS and network namespace whose first process reads a pipe of the test's: when the
 test ends in any way, the pipe closes, that process ends, and the kernel ends everything else inside.
 """
 
@@ -34,7 +34,8 @@ auth_unix_rw = "none"
 unix_sock_group = "root"
 host_uuid = "{uuid}"
 log_outputs = "3:file:{folder}/libvirtd.log"
-keepalive_interval = -1
+keepalive_interval = 2
+keepalive_count = 3
 """
 _QEMU = """\
 user = "root"
@@ -105,9 +106,9 @@ class HostUnderTest:
         subprocess.run(["kill", "-9", *children.split()], check=True)
         self._libvirtd.wait(10)
 
-    def run(self, *command: str) -> None:
-        """Run a command in the host's network namespace."""
-        subprocess.run(["nsenter", "--target", str(self.pid), "--net", *command], check=True)
+    def run(self, *command: str, namespace: str = "net") -> None:
+        """Run a command in the host's namespace of that kind."""
+        subprocess.run(["nsenter", "--target", str(self.pid), f"--{namespace}", *command], check=True)
 
     def link(self, other: HostUnderTest) -> None:
         """A cable between two hosts, both ends named eth0."""

@@ -55,7 +55,7 @@ def test_fields_of_a_later_minor_version_are_ignored(document: msgspec.Struct) -
 def test_another_version_is_refused_with_the_one_that_can_be_read(
     document: msgspec.Struct, version: Any
 ) -> None:
-    with pytest.raises(InputError, match="version .* is not supported") as refusal:
+    with pytest.raises(InputError, match=r"version .* is not supported") as refusal:
         from_json(changed(document, lucos=version), type(document))
     assert refusal.value.hint == f"this version of luc reads version {WIRE_VERSION}"
 

@@ -151,7 +151,7 @@ sizes_mib = st.sampled_from([100.0, 200.0, 300.0])
 
 @st.composite
 def worlds(draw: st.DrawFn, *, waiting: bool = True) -> tuple[Configuration, tuple[Constraint, ...]]:
-    """Two to four nodes, one to five VMs, up to three rules; overloaded, broken and draining ones included."""
+    """Two to four nodes, one to five VMs, up to three rules; some overloaded, broken or draining."""
     names = NODES[: draw(st.integers(2, 4))]
     vms = VMS[: draw(st.integers(1, 5))]
     rooms = st.tuples(st.sampled_from([60.0, 80.0, 100.0]), st.sampled_from([400.0, 600.0, 1000.0]))

@@ -54,9 +54,10 @@ def up(
     output: Output = Format.TABLE,
 ) -> None:
     """Start a lab: hosts with a libvirtd and an agent each."""
-    from lucos.lab import lab_up
+    from lucos.lab import lab_together, lab_up
 
     state = lab_up(name, nodes=nodes, sites=sites, rtt_ms=rtt_ms, cpus=cpus, memory_mib=memory_mib, say=say)
+    lab_together(state)
     _show(state, output)
 
 

@@ -127,7 +127,9 @@ def explain(error: Any, vm: str) -> LucError:
         return AlreadyExists(f"a VM {vm} exists already: {text}")
     if "onnection refused" in text or "Unable to connect" in text or "unable to connect" in text:
         return Unreachable(f"{vm}: {text}", hint="is libvirtd running there, and reachable?")
-    if code in (lv.VIR_ERR_RPC, lv.VIR_ERR_NO_CONNECT, lv.VIR_ERR_INVALID_CONN) or "socket is closed" in text:
+    if code in (lv.VIR_ERR_RPC, lv.VIR_ERR_NO_CONNECT, lv.VIR_ERR_INVALID_CONN) or any(
+        sign in text for sign in ("socket is closed", "End of file while reading")
+    ):
         return Unreachable(f"{vm}: the connection to libvirtd broke: {text}", hint="is libvirtd running?")
     if code in (lv.VIR_ERR_OPERATION_INVALID, lv.VIR_ERR_OPERATION_DENIED):
         return Refused(f"{vm}: {text}")

@@ -5,6 +5,7 @@ Domains without our metadata are not ours: they are never listed and never touch
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,6 @@ class Domains:
         self._lv = libvirt()
         self._raw = connection.raw
         self._qemu_version = connection.qemu_version
-        self._saved_dir = settings.state_dir / "saved"
-        self._saved_dir.mkdir(parents=True, exist_ok=True)
         self._specs: dict[str, VmSpec | None] = {}  # by UUID; None: not ours
         self._pids: dict[str, int] = {}  # by UUID
         self._outgoing: set[str] = set()  # migrations that a former agent began
@@ -191,10 +190,12 @@ class Domains:
         """All our VMs here; `leaving` names those that this agent is migrating away."""
         lv = self._lv
         wanted = lv.VIR_DOMAIN_STATS_STATE | lv.VIR_DOMAIN_STATS_CPU_TOTAL | lv.VIR_DOMAIN_STATS_BALLOON
+        # A domain that another job holds answers with what libvirt knows, instead of being waited for.
+        flags = lv.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         samples = [
             VmSample(spec, VmState.SLEEPING, workload=spec.workload) for spec in list(self.sleeping.values())
         ]
-        for domain, statistics in self._raw.getAllDomainStats(wanted):
+        for domain, statistics in self._raw.getAllDomainStats(wanted, flags):
             spec = self.spec(domain)
             state, incoming = state_of(statistics)
             if spec is None or state is None:
@@ -230,7 +231,7 @@ class Domains:
     # --- Suspended VMs ------------------------------------------------------------------------------
 
     def _saved(self, vm: str) -> Path:
-        return self._saved_dir / f"{vm}.save"
+        return self._settings.saved_dir / f"{vm}.save"
 
     def _drop_saved(self, vm: str) -> None:
         self._saved(vm).unlink()
@@ -238,10 +239,12 @@ class Domains:
 
     def _read_saved(self) -> dict[str, VmSpec]:
         found: dict[str, VmSpec] = {}
-        for path in self._saved_dir.glob("*.save"):
-            spec = spec_of_domain(self._raw.saveImageGetXMLDesc(str(path)))
-            if spec is not None:
-                found[spec.id] = spec
+        for path in self._settings.saved_dir.glob("*.save"):
+            # A file that cannot be read stays where it is: it must not keep the other VMs from being found.
+            with suppress(self._lv.libvirtError, InputError):
+                spec = spec_of_domain(self._raw.saveImageGetXMLDesc(str(path)))
+                if spec is not None:
+                    found[spec.id] = spec
         return found
 
 

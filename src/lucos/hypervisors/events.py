@@ -6,7 +6,7 @@ from __future__ import annotations
 _STARTED, _SUSPENDED, _RESUMED, _STOPPED, _CRASHED = 2, 3, 4, 5, 8
 _CHANGES: dict[tuple[int, int | None], str] = {
     (_STARTED, 1): "incoming",
-    (_STARTED, 2): "resumed",  # from disk
+    (_STARTED, 2): "",  # from disk: "resumed" follows when it runs
     (_STARTED, None): "started",
     (_SUSPENDED, 1): "",  # stopped for the switch of a migration
     (_SUSPENDED, None): "paused",
@@ -42,12 +42,12 @@ class Changes:
             self._present.add(vm)
         if change == "incoming":
             self._incoming.add(vm)
-        elif incoming:
+        elif incoming and event in (_RESUMED, _SUSPENDED, _STOPPED):
             self._incoming.discard(vm)
             if event == _STOPPED:
                 return "migration-failed"
             # A VM that was paused when it left arrives paused.
-            return "arrived" if event in (_RESUMED, _SUSPENDED) else change
+            return "arrived"
         elif event in (_RESUMED, _SUSPENDED) and (not present or change == "arrived"):
             # A step of a start that is announced later, or of a migration that failed late.
             return ""

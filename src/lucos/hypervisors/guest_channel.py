@@ -8,6 +8,9 @@ from pathlib import Path
 
 from lucos.errors import InputError, OperationFailed, Unreachable
 
+# How a guest says that it is up: it may come at any moment.
+ANNOUNCEMENT = "lucos-guest "
+
 
 async def ask_guest(socket: Path, vm: str, command: str, timeout_s: float = 8.0) -> str:
     """Send `command` and return what follows `ok` in the guest's answer.
@@ -23,7 +26,8 @@ async def ask_guest(socket: Path, vm: str, command: str, timeout_s: float = 8.0)
                 writer.write(f"ping {token}\n{command}\n".encode())
                 while not (await _line(reader)).startswith(f"ok {token}"):
                     pass
-                answer = await _line(reader)
+                while (answer := await _line(reader)).startswith(ANNOUNCEMENT):
+                    pass
             finally:
                 writer.close()
     except TimeoutError:

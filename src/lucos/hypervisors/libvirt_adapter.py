@@ -28,13 +28,22 @@ from lucos.actors.ports import (
     SetWorkload,
     Subscribe,
 )
-from lucos.errors import InputError, LucError, OperationFailed, Refused, Unreachable
+from lucos.errors import (
+    EnvironmentMissing,
+    InputError,
+    LucError,
+    OperationFailed,
+    Refused,
+    UnknownObject,
+    Unreachable,
+)
 from lucos.hypervisors import accel
 from lucos.hypervisors.connection import Connection, dotted, explain, libvirt
 from lucos.hypervisors.domain_xml import guest_socket, serial_pty
 from lucos.hypervisors.domains import Domains
 from lucos.hypervisors.events import Changes
 from lucos.hypervisors.guest_channel import ask_guest
+from lucos.hypervisors.migration import MigrationProgress, Migrations
 from lucos.hypervisors.settings import HypervisorSettings
 from lucos.images import Image, list_images, load_image
 from lucos.model import Boot, Kill, Migrate, Pause, Resume, Shutdown, Suspend, Unpause, after_vm_event
@@ -42,24 +51,11 @@ from lucos.model.workload import parse_workload
 
 _TASKS_MAX = 256
 _ACTION_THREADS = 8
-_LIBVIRTD_PORT = 16509
-_REACH_S = 3.0  # for the destination's libvirtd to accept a connection
-_ABORT_S = 30.0  # for an aborted migration to end
 _GUEST_S = 5.0  # for a guest to take the order to power off, before its ACPI button is pressed
 _RECONNECT_FIRST_S, _RECONNECT_MAX_S = 0.2, 5.0
 
 Deliver = Callable[[str, Message], None]
 T = TypeVar("T")
-
-
-class MigrationProgress(msgspec.Struct, frozen=True):
-    """A migration under way: what memory is left, and how fast it goes and is dirtied."""
-
-    elapsed_s: float
-    memory_total_mib: float
-    memory_remaining_mib: float
-    rate_mibps: float
-    rounds: int
 
 
 class LibvirtHypervisor:
@@ -75,7 +71,7 @@ class LibvirtHypervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscribers: list[str] = []
         self._busy: dict[str, str] = {}
-        self._downtimes: dict[str, asyncio.Future[float]] = {}
+        self._migrations = Migrations(config, self._call, self._publish, self._quick)
         self._ended: dict[str, asyncio.Event] = {}
         self._changes = Changes()
         self._verdict: accel.Verdict | None = None
@@ -89,14 +85,22 @@ class LibvirtHypervisor:
     async def start(self) -> None:
         """Connect; raises `EnvironmentMissing` (libvirt absent or old, not root) or `Unreachable`."""
         self._loop = asyncio.get_running_loop()
-        self._config.console_dir.mkdir(parents=True, exist_ok=True)
+        for folder in (self._config.console_dir, self._config.saved_dir):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise EnvironmentMissing(
+                    f"{folder} cannot be made: {error}", hint="run the agent as root"
+                ) from None
         self._qemu = await accel.qemu_version()
         await self._accel(await self._in(self._quick, self._image_to_try))
         await self._in(self._quick, self._connect)
 
     async def close(self) -> None:
-        """Disconnect; guests keep running. Actions under way are left to libvirtd."""
+        """Disconnect; guests keep running. Migrations under way are aborted: their VMs stay here."""
         self._closing = True
+        for vm in [vm for vm, what in self._busy.items() if what == "migrate"]:
+            await self._migrations.abort(vm)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -132,10 +136,14 @@ class LibvirtHypervisor:
         connection = Connection(
             self._config.uri,
             from_event_thread(self._on_lifecycle),
-            from_event_thread(self._on_job_completed),
+            from_event_thread(self._migrations.completed),
             from_event_thread(self._on_lost),
         )
-        self._domains = Domains(self._config, connection)
+        try:
+            self._domains = Domains(self._config, connection)
+        except libvirt().libvirtError as error:
+            connection.close()
+            raise explain(error, "libvirtd") from None
         self._changes.found(self._domains.found)
         self._connection = connection
 
@@ -167,7 +175,7 @@ class LibvirtHypervisor:
                 if sender not in self._subscribers:
                     self._subscribers.append(sender)
             case AbortMigration(vm=vm):
-                self._spawn(self._abort(vm))
+                self._spawn(self._migrations.abort(vm))
             case Sample(call_id=call_id):
                 self._spawn(self._sample(call_id, sender))
             case Perform():
@@ -250,7 +258,7 @@ class LibvirtHypervisor:
             case Resume():
                 await self._call(vm, lambda d: d.resume(vm))
             case Migrate():
-                return await self._migrate(vm, request)
+                return await self._migrations.run(vm, request)
         return 0.0
 
     async def _boot(self, request: Perform) -> None:
@@ -264,8 +272,12 @@ class LibvirtHypervisor:
         await self._call(spec.id, lambda d: d.boot(spec, image, kind))
 
     def _image_to_try(self) -> Image | None:
-        images = (self._image(name) for name in list_images(self._config.images_dir))
-        return next((image for image in images if image.ready), None)
+        for name in list_images(self._config.images_dir):
+            with suppress(InputError):  # a broken image is for who boots it
+                image = self._image(name)
+                if image.ready:
+                    return image
+        return None
 
     def _image(self, name: str) -> Image:
         return load_image(self._config.images_dir, name)
@@ -288,7 +300,8 @@ class LibvirtHypervisor:
                     await self._call(vm, lambda d: d.press_power_button(vm))
                 await ended.wait()
         except TimeoutError:
-            await self._call(vm, lambda d: d.kill(vm))
+            with suppress(UnknownObject):  # it ended at the last moment
+                await self._call(vm, lambda d: d.kill(vm))
         finally:
             del self._ended[vm]
 
@@ -322,84 +335,27 @@ class LibvirtHypervisor:
         tty.setraw(fd)
         return fd
 
-    # --- Migration ----------------------------------------------------------------------------------
-
-    async def _migrate(self, vm: str, request: Perform) -> float:
-        address = request.destination_address
-        cap_mibps = request.bandwidth_mibps or self._config.bandwidth_mibps
-        timeout_s = min(request.timeout_s, self._config.migration_timeout_s)
-        await _reach(address, vm)
-        downtime = self._downtimes[vm] = self._loop.create_future()
-        try:
-            copying = asyncio.ensure_future(
-                self._call(vm, lambda d: d.migrate(vm, address, cap_mibps, request.force))
-            )
-            late = not (await asyncio.wait({copying}, timeout=timeout_s))[0]
-            if late:
-                await self._end(vm, copying)
-            await copying
-            # The statistics follow the end of the call within moments.
-            done, _ = await asyncio.wait({downtime}, timeout=2.0)
-            return downtime.result() if done else 0.0
-        except (LucError, TimeoutError) as error:
-            reason = f"not done within {timeout_s:g} s" if isinstance(error, TimeoutError) else error.message
-            raise await self._failed(vm, address, reason, error) from None
-        finally:
-            del self._downtimes[vm]
-
-    async def _end(self, vm: str, copying: asyncio.Future[None]) -> None:
-        """Abort a migration that is late, until it has ended; raises TimeoutError when it failed so."""
-        for _ in range(int(_ABORT_S)):
-            await self._abort(vm)
-            if (await asyncio.wait({copying}, timeout=1.0))[0]:
-                break
-        if not copying.done() or copying.exception() is not None:
-            raise TimeoutError
-
-    async def _failed(self, vm: str, address: str, reason: str, error: Exception) -> LucError:
-        """What to tell of a failed migration: where the VM is now is what matters."""
-        reason, spec = reason.removeprefix(f"{vm}: "), None
-        try:
-            spec = await self._call(vm, lambda d: d.spec(d.find(vm)), self._quick)
-            where = f"it is still here, {await self._call(vm, lambda d: d.state(vm), self._quick)}"
-        except LucError as trouble:
-            where = f"it is not here any more: {trouble.message}"
-        self._publish(DomainChanged(vm, "migration-failed", reason, spec))
-        cls = type(error) if isinstance(error, (Refused, Unreachable)) else OperationFailed
-        return cls(f"migration of {vm} to {address}: {reason}; {where}")
-
-    async def _abort(self, vm: str) -> None:
-        with suppress(LucError):  # nothing to abort: it has ended, or has not begun
-            await self._call(vm, lambda d: d.abort(vm), self._quick)
-
     async def migration_progress(self, vm: str) -> MigrationProgress | None:
         """How far the migration of `vm` away from here is; None when none is under way."""
-        job = await self._call(vm, lambda d: d.job(vm), self._quick)
-        if not job.get("memory_total"):
-            return None
-        mib = 1024.0 * 1024.0
-        return MigrationProgress(
-            elapsed_s=job.get("time_elapsed", 0) / 1000.0,
-            memory_total_mib=job["memory_total"] / mib,
-            memory_remaining_mib=job.get("memory_remaining", 0) / mib,
-            rate_mibps=job.get("memory_bps", 0) / mib,
-            rounds=job.get("memory_iteration", 0),
-        )
+        return await self._migrations.progress(vm)
 
     # --- What happens ---------------------------------------------------------------------------------
 
     async def _sample(self, call_id: int, sender: str) -> None:
         leaving = {vm for vm, what in self._busy.items() if what == "migrate"}
+        # Taken before the reading: what happens during it is newer than it.
+        time_s = time.monotonic()
         try:
             vms = await self._call("sample", lambda d: d.sample(leaving), self._quick)
         except LucError as error:
-            self._deliver(sender, Sampled(call_id, time.monotonic(), error=error.message))
+            self._deliver(sender, Sampled(call_id, time_s, error=error.message))
         else:
-            self._deliver(sender, Sampled(call_id, time.monotonic(), vms))
+            self._deliver(sender, Sampled(call_id, time_s, vms))
 
     def _on_lifecycle(self, vm: str, uuid: str, event: int, detail: int) -> None:
         change = self._changes.change(vm, event, detail)
-        if change:
+        # Going to disk, a VM is stopped on the way.
+        if change and not (change == "paused" and self._busy.get(vm) == "suspend"):
             self._spawn(self._changed(vm, uuid, change))
 
     async def _changed(self, vm: str, uuid: str, change: str) -> None:
@@ -414,11 +370,6 @@ class LibvirtHypervisor:
         if spec is not None:
             self._publish(DomainChanged(vm, change, spec=spec))
 
-    def _on_job_completed(self, vm: str, statistics: dict[str, int]) -> None:
-        downtime = self._downtimes.get(vm)
-        if downtime is not None and not downtime.done() and "downtime" in statistics:
-            downtime.set_result(float(statistics["downtime"]))
-
     def _publish(self, change: DomainChanged) -> None:
         for subscriber in self._subscribers:
             self._deliver(subscriber, change)
@@ -426,15 +377,3 @@ class LibvirtHypervisor:
 
 def _in_full(error: LucError) -> str:
     return f"{error.message} ({error.hint})" if error.hint else error.message
-
-
-async def _reach(address: str, vm: str) -> None:
-    """Refuse a destination that does not answer now: libvirt would wait for it for minutes."""
-    try:
-        async with asyncio.timeout(_REACH_S):
-            _, writer = await asyncio.open_connection(address, _LIBVIRTD_PORT)
-    except TimeoutError:
-        raise Unreachable(f"migration of {vm}: libvirtd at {address} does not answer") from None
-    except OSError as error:
-        raise Unreachable(f"migration of {vm}: libvirtd at {address} cannot be reached: {error}") from None
-    writer.close()

@@ -30,6 +30,11 @@ class HypervisorSettings(msgspec.Struct, frozen=True):
         """The folder that survives restarts of the agent."""
         return self.console_dir.parent
 
+    @property
+    def saved_dir(self) -> Path:
+        """Where suspended VMs are kept."""
+        return self.state_dir / "saved"
+
     def seen_from_here(self, path: str) -> Path:
         """Where a path that libvirtd names is found by this process."""
         return self.root / path.lstrip("/")

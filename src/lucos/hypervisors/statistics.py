@@ -7,9 +7,11 @@ from pathlib import Path
 
 from lucos.model import VmState
 
+# What QEMU calls these threads ("CPU 0/KVM", "CPU 0/TCG") when libvirt starts it.
+VCPU_THREAD = "CPU "
 _RUNNING_STATES = {1, 2, 4}  # running, blocked, being shut down
 _PAUSED_STATES = {3, 7}  # paused, suspended by its guest
-_PAUSED_INCOMING = {2, 11}  # reasons: migration, starting up
+_REASON_MIGRATION, _REASON_STARTING = 2, 11
 
 
 def parse_schedstat(text: str) -> tuple[float, float]:
@@ -19,11 +21,16 @@ def parse_schedstat(text: str) -> tuple[float, float]:
 
 
 def run_delay_s(pid: int, proc: Path = Path("/proc")) -> float:
-    """Seconds that the threads of a process were runnable but not running; 0 when it is gone."""
+    """Seconds that a QEMU's vCPU threads were runnable but not running; 0 when it is gone.
+
+    Its other threads wake often for next to no work: on a throttled host their waits would count as demand.
+    """
     total_s = 0.0
     try:
         for task in (proc / str(pid) / "task").iterdir():
             try:
+                if not (task / "comm").read_text().startswith(VCPU_THREAD):
+                    continue
                 total_s += parse_schedstat((task / "schedstat").read_text())[1]
             except (FileNotFoundError, ProcessLookupError):
                 continue  # a thread that ended meanwhile
@@ -33,12 +40,12 @@ def run_delay_s(pid: int, proc: Path = Path("/proc")) -> float:
 
 
 def state_of(stats: Mapping[str, int]) -> tuple[VmState | None, bool]:
-    """(state, whether it is only being received) of a domain's statistics; state None when it has ended."""
-    state = stats.get("state.state", 0)
+    """(state, whether it is only being received) of a domain's statistics; state None when it starts or has ended."""
+    state, reason = stats.get("state.state", 0), stats.get("state.reason", 0)
     if state in _RUNNING_STATES:
         return VmState.RUNNING, False
-    if state in _PAUSED_STATES:
-        return VmState.PAUSED, state == 3 and stats.get("state.reason") in _PAUSED_INCOMING
+    if state in _PAUSED_STATES and (state, reason) != (3, _REASON_STARTING):
+        return VmState.PAUSED, (state, reason) == (3, _REASON_MIGRATION)
     return None, False
 
 

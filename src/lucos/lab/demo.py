@@ -21,13 +21,13 @@ from lucos.environments.vefile import load_ve
 from lucos.errors import EnvironmentMissing, OperationFailed, Unreachable
 from lucos.images.mini import build_mini
 from lucos.lab.account import Account, Report, Say
-from lucos.lab.lab import LabState, lab_down, lab_kill, lab_up
+from lucos.lab.lab import LabState, lab_down, lab_kill, lab_together, lab_up
 from lucos.model import VirtualEnvironment
 from lucos.overlay import successor_order
 
 LAB = "demo"
 HOSTS, SITES, RTT_MS, CPUS = 4, 2, 20.0, 0.5
-BUSY_PCT, NEAR_FULL_PCT = 28, 38
+BUSY_PCT, NEAR_FULL_PCT = 20, 28
 MINI = Path("/var/lib/luc/images/mini")
 
 
@@ -63,6 +63,7 @@ def _run_real(say: Say) -> Account:
         hint = f"{error.hint}; or try luc demo --simulated, which needs neither root nor QEMU"
         raise EnvironmentMissing(error.message, hint=hint.removeprefix("; or ")) from None
     try:
+        lab_together(lab)
         _Demo(lab, ve, account, say).play()
     finally:
         with account.phase("down", "Everything is taken down"):
@@ -133,11 +134,21 @@ class _Demo:
             self._client.call("run", VeRow, answer_timeout_s=120.0, ve=self._ve)
             for vm, node in sorted(self._places().items()):
                 self._say(f"  {vm} on {node}")
+        with self._account.phase("boot", "The guests boot"):
+            for vm in self._ve.vms:
+                self._load(vm.id, vm.workload)
 
-    def _load(self, vm: str, workload: str) -> None:
-        outcome = self._client.call("load", Outcome, vm=vm, workload=workload, answer_timeout_s=60.0)
-        if not outcome.ok:
-            raise OperationFailed(f"{vm}: {outcome.error}")
+    def _load(self, vm: str, workload: str, timeout_s: float = 120.0) -> None:
+        """Give the guest a workload; one that is still booting is asked again."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                self._client.call("load", Outcome, vm=vm, workload=workload, answer_timeout_s=60.0)
+            except Unreachable:
+                if time.monotonic() > deadline_s:
+                    raise
+            else:
+                return
 
     def _overload(self) -> None:
         where = self._places()
@@ -158,7 +169,7 @@ class _Demo:
     def _drain_and_kill(self) -> None:
         where = self._places()
         for vm in sorted(where):
-            self._load(vm, "tick+cpu:2")
+            self._load(vm, "tick")
         self._wait("calm", lambda: not self._account.open_violations(), 120.0)
         victim = self._lab.hosts[-1].name
         with self._account.phase("drain", f"luc node drain {victim}: its VMs move away"):

@@ -73,7 +73,7 @@ def run_simulated(say: Say) -> Account:
         wait("an overload", lambda: bool(account.report.violations), 60.0)
         wait("relief", lambda: not account.open_violations(), 120.0)
     for vm, node in where().items():
-        load(vm, node, "tick+cpu:2")
+        load(vm, node, "tick")
     simulation.run(simulation.now_s + 10.0)
     victim = luc.names[-1]
     with account.phase("drain", f"{victim} is drained: its VMs move away", clock):

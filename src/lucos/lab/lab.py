@@ -13,8 +13,10 @@ from pathlib import Path
 
 import msgspec
 
+from lucos.agent.client import Client
+from lucos.agent.protocol import NodeRow
 from lucos.agent.security import create_authority, create_keyring
-from lucos.errors import AlreadyExists, UnknownObject
+from lucos.errors import AlreadyExists, OperationFailed, UnknownObject
 from lucos.lab import cgroups, host, network
 from lucos.lab.record import (
     DATA_ROOT,
@@ -106,6 +108,20 @@ def lab_up(
             _destroy(name)
             raise
     return lab_state(name)
+
+
+def lab_together(state: LabState, timeout_s: float = 20.0) -> None:
+    """Wait until the agent of every host knows all others alive; raises `OperationFailed` otherwise."""
+    deadline_s = time.monotonic() + timeout_s
+    for one in state.hosts:
+        client = Client(one.socket)
+        while sum(row.status == "alive" for row in client.call("nodes", list[NodeRow])) < len(state.hosts):
+            if time.monotonic() > deadline_s:
+                raise OperationFailed(
+                    f"{one.name} does not see all hosts of lab {state.name} after {timeout_s:g} s",
+                    hint=f"its log: {one.agent_log}",
+                )
+            time.sleep(0.1)
 
 
 def _build(record: LabRecord, say: Say) -> None:

@@ -1,8 +1,8 @@
 """The independent judge of plans: every instant of every order of execution that the dependencies allow.
 
-It shares only the meaning of rules with the solver. An action starts at any time after what it depends on has
-ended and takes as long as it likes; from its start to its end its VM holds both nodes. A rule is broken by at
-most two VMs, so it is enough to look at pairs; what a node may have to hold is found for all orders at once.
+It shares only the meaning of rules with the solver. An action starts at any time after what it depends on
+has ended and takes as long as it likes; from its start to its end its VM holds both nodes. Rules are judged
+by pairs of VMs while one moves; what a node may have to hold is found for all orders at once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 from lucos.model import Boot, Configuration, Constraint, Migrate, Plan, PlannedAction, Resources
-from lucos.placement.rules import Hosts, broken
+from lucos.placement.rules import Hosts, broken, broken_by
 
 # The slack of Resources.fits.
 ROUNDING = 1e-3
@@ -45,9 +45,8 @@ def check(configuration: Configuration, rules: tuple[Constraint, ...], plan: Pla
         if configuration.nodes[destination].draining:
             faults.append(f"action {step.number}: {destination} is draining")
         for rule in (r for r in sound if vm in r.vms):
-            pairs = ({vm: held(vm, step), other: held(other, step)} for other in rule.vms)
-            whys = filter(None, (broken(rule, pair) for pair in pairs))
-            faults += [f"action {step.number}: {why}" for why in list(whys)[:1]]
+            why = broken_by(rule, vm, {other: held(other, step) for other in rule.vms})
+            faults += [f"action {step.number}: {why}"] if why else []
     for name in configuration.nodes:
         faults += _overloads(configuration, plan, ancestors, name)
     faults += [f"at the end: {why}" for rule in rules if (why := broken(rule, end))]

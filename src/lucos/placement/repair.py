@@ -1,13 +1,14 @@
 """A plain repair heuristic: which VMs must move, where to, in which order.
 
-Only VMs of nodes or rules in violation move. On an overloaded node the smallest VM that ends it is
-preferred, then the fewest large ones; destinations are the least loaded that every rule allows (Snooze, but
-with the load after the move deciding). A bounded depth-first search backtracks over destinations.
+Only VMs of nodes or rules in violation move, and one more that makes room where need be, each at most once.
+On an overloaded node the smallest VM that ends it is preferred, then the fewest large ones; destinations are
+the least loaded that every rule allows (Snooze, but with the load after the move deciding). A bounded depth-first
+search backtracks over destinations, and what could not be mended at first is tried again after other moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from lucos.model import (
     Boot,
@@ -20,30 +21,40 @@ from lucos.model import (
 )
 from lucos.placement.checker import check
 from lucos.placement.problem import Problem, Solution, Status
-from lucos.placement.rules import Hosts, broken
+from lucos.placement.rules import Hosts, broken, broken_by
 
-SEARCH_STEPS_MAX = 20_000
-Want = Callable[[list[str], str], bool]
-"""Move these VMs for this reason; False, and nothing changed, when no node can take them."""
+# Destinations tried for one set of VMs, beyond one for each of them.
+SEARCH_STEPS_MAX = 500
+# Other VMs that may be asked to make room for a set.
+PUSHED_MAX = 20
 
 
 class _Search:
-    """The state of one search: where VMs are, what each node holds, moves made so far."""
+    """The state of one search: where VMs are, what each node holds, the moves found and their reasons."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.configuration = problem.configuration
         self.hosts: Hosts = {}
         self.load = {name: Resources() for name in self.configuration.nodes}
+        self.why: dict[str, str] = {}
+        self._room = {
+            name: Resources(node.capacity.cpu_pct * (1 - problem.headroom), node.capacity.memory_mib)
+            for name, node in self.configuration.nodes.items()
+            if not node.draining
+        }
         for vm, instance in self.configuration.instances.items():
             self.hosts[vm] = {instance.node} if instance.node else set()
             if instance.node in self.load:
                 self.load[instance.node] += instance.demand
         self.rules_of: dict[str, list[Constraint]] = {}
+        self.immovable = set(problem.fixed)
         for rule in problem.constraints:
             for vm in rule.vms:
                 self.rules_of.setdefault(vm, []).append(rule)
-        self.steps = 0
+            # VMs that must be together at every instant cannot leave, not even together.
+            if rule.kind == "gather" and rule.continuous and not broken(rule, self.hosts):
+                self.immovable.update(vm for vm in rule.vms if self.hosts.get(vm))
 
     def place(self, vm: str, node: str | None) -> None:
         demand = self.configuration.instances[vm].demand
@@ -53,92 +64,108 @@ class _Search:
         if node:
             self.load[node] += demand
 
-    def candidates(self, vm: str) -> list[str]:
+    def on(self, node: str) -> list[Instance]:
+        """What is on `node` after the moves found so far, and may still move; the largest first."""
+        here = [i for i in self.configuration.on(node) if i.spec.id not in self.immovable | self.why.keys()]
+        return _by_size(here)
+
+    def want(self, vms: list[str], reason: str) -> bool:
+        """Move these VMs for this reason; False, and nothing changed, when no node can take them."""
+        chosen = [vm for vm in vms if vm not in self.why]
+        if not chosen or not self.immovable.isdisjoint(chosen):
+            return False
+        origin = {vm: next(iter(self.hosts[vm]), None) for vm in chosen}
+        for vm in chosen:
+            self.place(vm, None)
+        if not self._assign(chosen):
+            for vm, node in origin.items():
+                self.place(vm, node)
+            return False
+        self.why.update(dict.fromkeys(chosen, reason))
+        return True
+
+    def want_any(self, sets: Iterable[list[str]], reason: str) -> bool:
+        """Move the first of these sets that can move, if need be with one more VM that makes room."""
+        alone = [vms for vms in sets if vms]
+        tries = [*alone, *(_with_gathered(self, vms) for vms in alone)]
+        if any(self.want(vms, reason) for vms in tries):
+            return True
+        others = [vm for name in self.load for vm in _ids(self.on(name))][:PUSHED_MAX]
+        pushed = [vm for vm in others if self._candidates(vm)]
+        return any(self.want([*vms, vm], reason) for vms in tries for vm in pushed if vm not in vms)
+
+    def _candidates(self, vm: str) -> list[str]:
         """Nodes that can take `vm` now, least loaded after the move first."""
         instance = self.configuration.instances[vm]
         scored = []
-        for name, node in self.configuration.nodes.items():
-            if name == instance.node or node.draining:
-                continue
+        for name, room in self._room.items():
             after = self.load[name] + instance.demand
-            room = Resources(node.capacity.cpu_pct * (1 - self.problem.headroom), node.capacity.memory_mib)
-            if after.fits(room) and not self._forbidden(vm, name):
-                scored.append((after.cpu_pct / max(node.capacity.cpu_pct, 1e-9), name))
+            if name != instance.node and after.fits(room) and not self._forbidden(vm, name):
+                scored.append((after.cpu_pct / max(room.cpu_pct, 1e-9), name))
         return [name for _, name in sorted(scored)]
 
     def _forbidden(self, vm: str, node: str) -> bool:
         was = self.hosts[vm]
         self.hosts[vm] = {node}
-        # A gather is judged when all its VMs are placed: at the end, by the checker.
-        bad = any(broken(r, self.hosts) for r in self.rules_of.get(vm, ()) if r.kind != "gather")
+        bad = any(broken_by(rule, vm, self.hosts) for rule in self.rules_of.get(vm, ()))
         self.hosts[vm] = was
         return bad
 
-    def assign(self, movers: list[str]) -> bool:
-        """Find a node for each of `movers`, depth first; False when none fits within the budget."""
-        if not movers:
-            return True
-        vm, *rest = movers
-        together = [
-            next(iter(self.hosts[other]))
-            for rule in self.rules_of.get(vm, ())
-            if rule.kind == "gather"
-            for other in rule.vms
-            if other != vm and other not in rest and self.hosts.get(other)
-        ]
-        options = self.candidates(vm)
-        if together:
-            options = [name for name in options if name == together[0]]
-        for name in options:
-            self.steps += 1
-            if self.steps > SEARCH_STEPS_MAX:
+    def _assign(self, movers: list[str]) -> bool:
+        """Find a node for each of `movers`, which have none, depth first; False when none is found."""
+        if not all(self._candidates(vm) for vm in movers[1:]):
+            return False
+        budget = SEARCH_STEPS_MAX + len(movers)
+        options: list[Iterator[str]] = []
+        while len(options) < len(movers):
+            options.append(iter(self._candidates(movers[len(options)])))
+            while options:
+                vm = movers[len(options) - 1]
+                self.place(vm, None)
+                name = next(options[-1], None)
+                budget -= 1
+                if name is not None and budget >= 0:
+                    self.place(vm, name)
+                    break
+                options.pop()
+            else:
                 return False
-            was = next(iter(self.hosts[vm]), None)
-            self.place(vm, name)
-            if self.assign(rest):
-                return True
-            self.place(vm, was)
-        return False
+        return True
 
 
 def _by_size(instances: list[Instance]) -> list[Instance]:
-    return sorted(instances, key=lambda i: (-i.demand.cpu_pct, i.demand.memory_mib, i.spec.id))
+    return sorted(instances, key=lambda i: (-i.demand.cpu_pct, -i.demand.memory_mib, i.spec.id))
 
 
-def _excess(search: _Search, name: str) -> Resources:
-    node = search.configuration.nodes[name]
-    return Resources() if node.draining else search.load[name] - node.capacity
+def _ids(instances: list[Instance]) -> list[str]:
+    return [i.spec.id for i in instances]
 
 
-def _relief_sets(search: _Search, name: str) -> list[list[str]]:
-    """Sets of VMs whose departure ends the overload of `name`, best first."""
-    here = [i for i in search.configuration.on(name) if i.spec.id not in search.problem.fixed]
-    if search.configuration.nodes[name].draining:
-        return [[i.spec.id for i in _by_size(here)]]
-    excess = _excess(search, name)
-    enough = [
-        i for i in here if i.demand.cpu_pct >= excess.cpu_pct and i.demand.memory_mib >= excess.memory_mib
-    ]
-    sets = [[i.spec.id] for i in reversed(_by_size(enough))]
+def _until(instances: list[Instance], excess: Resources) -> list[str]:
+    """The first of `instances` whose departure together ends the excess."""
     pile: list[str] = []
     gone = Resources()
-    for instance in _by_size(here):
-        pile.append(instance.spec.id)
-        gone += instance.demand
+    for instance in instances:
         if excess.fits(gone):
             break
-    sets.append(pile)
+        pile.append(instance.spec.id)
+        gone += instance.demand
+    return pile
+
+
+def _relief_sets(search: _Search, name: str) -> Iterator[list[str]]:
+    """Sets of VMs whose departure ends the overload of `name`, or empties it to drain it, best first."""
+    node, here = search.configuration.nodes[name], search.on(name)
+    if node.draining:
+        yield _ids(here)
+        return
+    excess = search.load[name] - node.capacity
+    for instance in reversed(here):
+        if excess.fits(instance.demand):
+            yield [instance.spec.id]
+    yield _until(here, excess)
     # Smaller VMs fit where a large one does not.
-    pile, gone = [], Resources()
-    for instance in reversed(_by_size(here)):
-        if instance.demand.cpu_pct <= 0 and excess.memory_mib <= 0:
-            continue
-        pile.append(instance.spec.id)
-        gone += instance.demand
-        if excess.fits(gone):
-            break
-    sets.append(pile)
-    return sets
+    yield _until([i for i in reversed(here) if i.demand.cpu_pct > 0 or excess.memory_mib > 0], excess)
 
 
 def _with_gathered(search: _Search, vms: list[str]) -> list[str]:
@@ -150,13 +177,59 @@ def _with_gathered(search: _Search, vms: list[str]) -> list[str]:
     return list(wanted)
 
 
-def _order(search: _Search, movers: list[str], why: dict[str, str]) -> Plan | None:
+def _start_waiting(search: _Search) -> Iterator[str]:
+    """Give a node to each VM that has none; yields why not."""
+    waiting = [
+        i for i in _by_size(list(search.configuration.instances.values())) if not search.hosts[i.spec.id]
+    ]
+    if waiting and not search.want_any([_ids(waiting)], "to be started"):
+        yield f"no node has room for {', '.join(_ids(waiting))} under the rules"
+
+
+def _mend_rules(search: _Search) -> Iterator[str]:
+    """Move VMs of broken rules one at a time, gathered ones to one of theirs or elsewhere; yields why not."""
+    for rule in sorted(search.problem.constraints, key=lambda rule: rule.kind == "gather"):
+        for _ in rule.vms:
+            fault = broken(rule, search.hosts)
+            if not fault:
+                break
+            present = [vm for vm in rule.vms if search.hosts.get(vm)]
+            if rule.kind == "gather":
+                anchors = dict.fromkeys(node for vm in present for node in search.hosts[vm])
+                tries = [[vm for vm in present if node not in search.hosts[vm]] for node in anchors]
+                tries = [*sorted(tries, key=len), present]
+            else:
+                tries = [[vm] for vm in present if broken_by(rule, vm, search.hosts)]
+            if not search.want_any(tries, fault):
+                yield f"{fault}, and nothing can be moved to mend it"
+                break
+
+
+def _relieve_nodes(search: _Search) -> Iterator[str]:
+    """Move VMs away from overloaded and draining nodes; yields why not."""
+    for name, node in search.configuration.nodes.items():
+        left = [vm for vm, nodes in search.hosts.items() if name in nodes]
+        excess = search.load[name] - node.capacity
+        if node.draining and left:
+            text = f"{name} is draining"
+        elif not node.draining and not search.load[name].fits(node.capacity):
+            text = f"{excess.cpu_pct:.0f} % CPU" if excess.cpu_pct > 0 else f"{excess.memory_mib:.0f} MiB"
+            text = f"{name} lacked {text}"
+        else:
+            continue
+        if not search.want_any(_relief_sets(search, name), text):
+            stays = search.immovable.intersection(left)
+            stuck = f" ({', '.join(sorted(stays))} may not move)" if stays else ""
+            yield f"{text} and no other node can take enough of its VMs{stuck}"
+
+
+def _order(search: _Search) -> Plan | None:
     """Number the moves; each waits for the departures its destination needs. None on a cycle."""
     configuration = search.configuration
     actions: list[PlannedAction] = []
     now = {name: configuration.load(name) for name in configuration.nodes}
     places: Hosts = {vm: {i.node} for vm, i in configuration.instances.items() if i.node is not None}
-    waiting = list(movers)
+    waiting = list(search.why)
     while waiting:
         for vm in waiting:
             instance = configuration.instances[vm]
@@ -183,7 +256,7 @@ def _order(search: _Search, movers: list[str], why: dict[str, str]) -> Plan | No
             now[instance.node] -= instance.demand
         now[target] += instance.demand
         places[vm] = {target}
-        actions.append(PlannedAction(len(actions) + 1, step, earlier, why[vm]))
+        actions.append(PlannedAction(len(actions) + 1, step, earlier, search.why[vm]))
     return Plan(tuple(actions))
 
 
@@ -191,72 +264,39 @@ def _share_rule(search: _Search, vm: str, other: str) -> bool:
     return any(other in rule.vms for rule in search.rules_of.get(vm, ()) if rule.kind == "spread")
 
 
-def solve(problem: Problem) -> Solution:
-    """A plan after which every node and rule of `problem` holds, or the reasons why none was found.
+_Part = Callable[[_Search], Iterator[str]]
 
-    Deterministic. Bounded by `SEARCH_STEPS_MAX` destinations tried.
-    """
+
+def _repair(search: _Search, parts: tuple[_Part, ...]) -> list[str]:
+    """Do all `parts` until they have nothing left to do; the reasons why something could not be done."""
+    while True:
+        found = len(search.why)
+        reasons = [reason for part in parts for reason in part(search)]
+        if not reasons or len(search.why) == found:
+            return reasons
+
+
+def _attempt(problem: Problem, parts: tuple[_Part, ...]) -> Solution:
     search = _Search(problem)
-    reasons: list[str] = []
-    movers: list[str] = []
-    why: dict[str, str] = {}
-
-    def want(vms: list[str], reason: str) -> bool:
-        chosen = [vm for vm in _with_gathered(search, vms) if vm not in movers]
-        if any(vm in problem.fixed for vm in chosen):
-            return False
-        origin = {vm: next(iter(search.hosts[vm]), None) for vm in chosen}
-        for vm in chosen:
-            search.place(vm, None)
-        if not search.assign(chosen):
-            for vm, node in origin.items():
-                search.place(vm, node)
-            return False
-        movers.extend(chosen)
-        why.update(dict.fromkeys(chosen, reason))
-        return True
-
-    pending = [i.spec.id for i in _by_size(list(problem.configuration.instances.values())) if not i.node]
-    if pending and not want(pending, "to be started"):
-        reasons.append(f"no node has room for {', '.join(pending)} under the rules")
-    _mend_rules(search, want, reasons)
-    for name, node in problem.configuration.nodes.items():
-        if node.draining and any(True for _ in problem.configuration.on(name)):
-            text = f"{name} is draining"
-        elif not node.draining and not search.load[name].fits(node.capacity):
-            excess = _excess(search, name)
-            short = f"{excess.cpu_pct:.0f} % CPU" if excess.cpu_pct > 0 else f"{excess.memory_mib:.0f} MiB"
-            text = f"{name} lacked {short}"
-        else:
-            continue
-        if not any(vms and want(vms, text) for vms in _relief_sets(search, name)):
-            reasons.append(f"{text} and no other node can take enough of its VMs")
+    reasons = _repair(search, parts)
     if reasons:
         return Solution(Status.UNSOLVED, reasons=tuple(reasons))
-    plan = _order(search, movers, why)
+    plan = _order(search)
     if plan is None:
-        return Solution(Status.UNSOLVED, reasons=("the moves wait for each other",))
+        moves = ", ".join(f"{vm} to {next(iter(search.hosts[vm]))}" for vm in search.why)
+        return Solution(Status.UNSOLVED, reasons=(f"the moves wait for each other: {moves}",))
     faults = check(problem.configuration, problem.constraints, plan)
     return Solution(Status.UNSOLVED, reasons=tuple(faults)) if faults else Solution(Status.SOLVED, plan)
 
 
-def _mend_rules(search: _Search, want: Want, reasons: list[str]) -> None:
-    """Move VMs of rules that are broken at the start, one VM at a time, until each holds."""
-    for rule in search.problem.constraints:
-        for _ in rule.vms:
-            fault = broken(rule, search.hosts)
-            if not fault:
-                break
-            present = [vm for vm in rule.vms if search.hosts.get(vm)]
-            if rule.kind == "gather":
-                mended = want(present, fault)
-            else:
-                culprits = [vm for vm in present if _at_fault(rule, vm, search.hosts)]
-                mended = any(want([vm], fault) for vm in culprits)
-            if not mended:
-                reasons.append(f"{fault}, and nothing can be moved to mend it")
-                break
+def solve(problem: Problem) -> Solution:
+    """A plan after which every node and rule of `problem` holds, or the reasons why none was found.
 
-
-def _at_fault(rule: Constraint, vm: str, hosts: Hosts) -> bool:
-    return broken(rule, {**hosts, vm: set()}) != broken(rule, hosts)
+    Deterministic. Bounded by `SEARCH_STEPS_MAX` destinations tried for each set of VMs that could move.
+    """
+    first = _attempt(problem, (_start_waiting, _mend_rules, _relieve_nodes))
+    if first.solved:
+        return first
+    # What was done first may have been in the way of the rest.
+    second = _attempt(problem, (_relieve_nodes, _mend_rules, _start_waiting))
+    return second if second.solved else first

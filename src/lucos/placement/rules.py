@@ -61,3 +61,13 @@ def broken(rule: Constraint, hosts: Hosts) -> str:
 def first_broken(rules: Iterable[Constraint], hosts: Hosts) -> str:
     """The first rule that does not hold, with why; empty when all hold."""
     return next((why for rule in rules if (why := broken(rule, hosts))), "")
+
+
+def broken_by(rule: Constraint, vm: str, hosts: Hosts) -> str:
+    """Why `rule` does not hold for `vm`, alone or with one other VM; empty when it does.
+
+    Each kind of rule is broken by one VM or by two, so looking at pairs misses nothing.
+    """
+    others = rule.vms if rule.kind in ("spread", "gather") else (vm,)
+    pairs = ({vm: hosts.get(vm, set()), other: hosts.get(other, set())} for other in others)
+    return next((why for pair in pairs if (why := broken(rule, pair))), "")

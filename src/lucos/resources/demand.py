@@ -74,16 +74,18 @@ class DemandTracker:
         self._demands = {s.spec.id: self._next(s, time_s) for s in samples if not s.incoming}
         for vm, latest_s in list(self._booting.items()):
             demand = self._demands.get(vm)
-            if demand is None or time_s >= latest_s:
+            if time_s >= latest_s:
                 del self._booting[vm]
-            elif time_s >= self._assumed[vm][1] - 1.0:
+            elif demand and demand.time_s > demand.born_s and time_s >= self._assumed[vm][1] - 1.0:
                 # On a busy host a boot takes longer: it goes on while the VM takes all the CPU it can get.
                 if demand.cpu_pct < BOOTED_CPU_PCT:
                     del self._booting[vm]
                 else:
                     self._assumed[vm] = (self._assumed[vm][0], time_s + 2.0)
         self._assumed = {
-            vm: assumed for vm, assumed in self._assumed.items() if assumed[1] > time_s or vm in self._demands
+            vm: assumed
+            for vm, assumed in self._assumed.items()
+            if assumed[1] > time_s or vm in self._demands or vm in self._booting
         }
 
     def _next(self, sample: VmSample, time_s: float) -> Demand:
@@ -125,7 +127,7 @@ class DemandTracker:
 
 
 class Detector:
-    """Overload with hysteresis: `samples_on` readings above `high` x capacity begin it, one below `low` ends it."""
+    """Overload with hysteresis: `samples_on` readings above `high` x capacity, ended by one below `low` x it."""
 
     def __init__(self, samples_on: int = 3, high: float = 1.0, low: float = OVERLOAD_END) -> None:
         self._samples_on = samples_on

@@ -19,11 +19,10 @@ from lucos.actors.ports import (
     Sampled,
     SetWorkload,
     Subscribe,
-    VmSample,
 )
-from lucos.model import Boot, Instance, Migrate, Node, Resources, VmSpec, VmState
-from lucos.placement import first_broken
-from lucos.resources.demand import DemandTracker, Detector, expected_cpu_pct
+from lucos.model import Boot, Migrate, Node, Resources, VmSpec
+from lucos.resources.demand import Detector, expected_cpu_pct
+from lucos.resources.inventory import Inventory, Reservation
 from lucos.resources.messages import (
     DVMS,
     HOST,
@@ -66,13 +65,6 @@ class _Flight(msgspec.Struct):
     destination: str = ""
 
 
-class _Reservation(msgspec.Struct):
-    spec: VmSpec
-    demand: Resources
-    partition: str
-    expires_s: float
-
-
 class _Tick(Message, frozen=True):
     pass
 
@@ -82,10 +74,8 @@ class Host(Actor):
         super().__init__(world)
         self._settings = settings
         self._calls = Calls(world)
-        self._samples: dict[str, VmSample] = {}
+        self._inventory = Inventory(world.node, settings.capacity)
         self._flights: dict[str, _Flight] = {}
-        self._reservations: dict[str, _Reservation] = {}
-        self._demands = DemandTracker()
         self._detector = Detector()
         self._violation = ""
         self._violation_since_s = 0.0
@@ -109,7 +99,7 @@ class Host(Actor):
             case Reserve():
                 self._reserve(message, sender)
             case Unreserve(vm=vm):
-                if self._reservations.pop(vm, None):
+                if self._inventory.reservations.pop(vm, None):
                     self._tell_flights()
             case SetDraining():
                 self._set_draining(message, sender)
@@ -127,43 +117,30 @@ class Host(Actor):
 
     # --- what is here ------------------------------------------------------------------------------
 
-    def _instance(self, sample: VmSample) -> Instance:
-        wanted, _ = self._demands.of(sample.spec.id, self.world.now_s())
-        demand = Resources(wanted, sample.spec.memory_mib)
-        return Instance(sample.spec, self.world.node, sample.state, demand)
-
-    def _here(self) -> list[VmSample]:
-        return [s for s in self._samples.values() if not s.incoming]
-
-    def _load(self) -> Resources:
-        return sum((self._instance(s).demand for s in self._here()), Resources())
-
-    def _reserved(self) -> Resources:
-        return sum((r.demand for r in self._reservations.values()), Resources())
-
     def _node(self) -> Node:
         return Node(self.world.node, self._settings.capacity, self._settings.site, self._draining)
 
     def _snapshot(self, call_id: int) -> Snapshot:
+        now_s = self.world.now_s()
         views = []
-        for sample in sorted(self._here(), key=lambda s: s.spec.id):
-            _, used = self._demands.of(sample.spec.id, self.world.now_s())
-            flight = self._flights.get(sample.spec.id)
-            views.append(
-                VmView(
-                    self._instance(sample),
-                    used,
-                    sample.workload or sample.spec.workload,
-                    flight.destination if flight else "",
+        for sample in self._inventory.samples():
+            if not sample.incoming:
+                _, used = self._inventory.demands.of(sample.spec.id, now_s)
+                flight = self._flights.get(sample.spec.id)
+                views.append(
+                    VmView(
+                        self._inventory.instance(sample, now_s),
+                        used,
+                        sample.workload or sample.spec.workload,
+                        flight.destination if flight else "",
+                    )
                 )
-            )
-        busy = sum(self._counts().values())
         return Snapshot(
             call_id,
             self._node(),
             tuple(views),
-            self._reserved(),
-            busy,
+            self._inventory.reserved(),
+            sum(self._counts().values()),
             self._violation,
             self._granted,
         )
@@ -175,26 +152,19 @@ class Host(Actor):
             why = "the hypervisor did not answer in time" if answer is None else answer.error
             self.world.emit("hypervisor.silent", self.world.node, why)
             return
-        self._samples = {s.spec.id: s for s in answer.vms}
-        self._demands.update(answer.vms, answer.time_s)
-        now_s = self.world.now_s()
-        for vm, reservation in list(self._reservations.items()):
-            arrived = vm in self._samples and not self._samples[vm].incoming
-            if arrived or (reservation.expires_s < now_s and vm not in self._samples):
-                del self._reservations[vm]
+        self._inventory.update(answer, self.world.now_s())
         self._judge()
         self._tell_flights()
 
     def _judge(self) -> None:
         """Is the node in violation? Tell people when that changes, the scheduler every time."""
         now_s = self.world.now_s()
-        reason = self._detector.update(self._load(), self._settings.capacity, now_s)
-        here = self._here()
+        reason = self._detector.update(self._inventory.load(now_s), self._settings.capacity, now_s)
+        here = self._inventory.here()
         if self._draining and here:
             reason = f"draining with {len(here)} VMs"
         elif not reason:
-            rules = dict.fromkeys(rule for s in here for rule in s.spec.constraints)
-            reason = first_broken(rules, {s.spec.id: {self.world.node} for s in here})
+            reason = self._inventory.broken_rule()
         if reason and not self._violation:
             self._violation_since_s = now_s
             self.world.emit("violation.start", self.world.node, reason)
@@ -212,12 +182,9 @@ class Host(Actor):
         vm = message.vm
         match message.change:
             case "arrived":
-                reservation = self._reservations.pop(vm, None)
-                if reservation is not None:
-                    self._demands.arrived(vm, reservation.demand, self.world.now_s())
-                    self._samples[vm] = VmSample(message.spec or reservation.spec, VmState.RUNNING)
-            case "left" | "stopped" | "crashed" | "suspended":
-                self._samples.pop(vm, None)
+                self._inventory.arrived(vm, message.spec, self.world.now_s())
+            case "left" | "stopped" | "crashed":
+                self._inventory.gone(vm, self.world.now_s())
         if message.change == "crashed":
             self.world.emit("vm.crashed", vm, message.detail or "its hypervisor process died")
         elif message.change.startswith("connection"):
@@ -229,12 +196,14 @@ class Host(Actor):
     def _counts(self) -> dict[str, int]:
         counts: dict[str, int] = {}
         owners = [f.partition for f in self._flights.values()]
-        owners += [r.partition for r in self._reservations.values()]
+        reservations = self._inventory.reservations
+        owners += [r.partition for r in reservations.values()]
         # Moves begun before this agent was restarted are known only by the hypervisor.
         owners += [
             ""
-            for vm, s in self._samples.items()
-            if (s.incoming and vm not in self._reservations) or (s.migrating and vm not in self._flights)
+            for s in self._inventory.samples()
+            if (s.incoming and s.spec.id not in reservations)
+            or (s.migrating and s.spec.id not in self._flights)
         ]
         for partition in owners:
             counts[partition] = counts.get(partition, 0) + 1
@@ -269,9 +238,9 @@ class Host(Actor):
             return f"{vm} is busy: {flight.what} is under way"
         if self._outside(order.partition):
             return f"{self.world.node} is no longer in partition {order.partition}"
-        sample = self._samples.get(vm)
+        sample = self._inventory.get(vm)
         if isinstance(order.action, Boot):
-            if sample is not None or vm in self._reservations:
+            if sample is not None or vm in self._inventory.reservations:
                 return f"{vm} is already on {self.world.node}"
             if order.spec is None:
                 return f"{vm} cannot boot without its description"
@@ -287,26 +256,12 @@ class Host(Actor):
         return partition not in ("", self._granted)
 
     def _no_room(self, spec: VmSpec, demand: Resources) -> str:
-        """Why this node cannot admit the VM with all it already promised; empty when it can."""
-        if self._draining:
-            return f"{self.world.node} is draining"
-        after = self._load() + self._reserved() + demand
-        capacity = self._settings.capacity
-        if not after.fits(capacity):
-            return (
-                f"{self.world.node} has no room: {after.cpu_pct:.0f} of {capacity.cpu_pct:.0f} % CPU and "
-                f"{after.memory_mib:.0f} of {capacity.memory_mib:.0f} MiB with {spec.id}"
-            )
-        specs = {s.spec.id: s.spec for s in self._samples.values()}
-        specs |= {vm: r.spec for vm, r in self._reservations.items()}
-        rules = dict.fromkeys(r for s in (*specs.values(), spec) for r in s.constraints)
-        there = {vm: {self.world.node} for vm in (*specs, spec.id)}
-        mine = [r for r in rules if spec.id in r.vms and r.continuous]
-        return first_broken(mine, there)
+        return self._inventory.no_room(spec, demand, self._node(), self.world.now_s())
 
     def _migrate(self, order: Execute, action: Migrate, sender: str) -> None:
-        sample = self._samples[action.vm]
-        demand = self._instance(sample).demand
+        sample = self._inventory.get(action.vm)
+        assert sample is not None  # _objection looked
+        demand = self._inventory.instance(sample, self.world.now_s()).demand
         lease_s = self._settings.migration_timeout_s + MARGIN_S
 
         def reserved(answer: Reserved | None) -> None:
@@ -338,7 +293,7 @@ class Host(Actor):
 
     def _perform(self, order: Execute, sender: str, timeout_s: float, destination_address: str = "") -> None:
         if isinstance(order.action, Boot) and order.spec is not None:
-            self._demands.booted(order.spec, self.world.now_s())
+            self._inventory.demands.booted(order.spec, self.world.now_s())
         self._calls.ask(
             HYPERVISOR,
             lambda call_id: Perform(
@@ -366,7 +321,7 @@ class Host(Actor):
         what = type(action).__name__.lower()
         if isinstance(action, Migrate):
             if answer.ok:
-                self._samples.pop(vm, None)
+                self._inventory.gone(vm, self.world.now_s())
                 text = f"on {action.destination} after {answer.duration_s:.1f} s"
                 text += f", frozen for {answer.downtime_ms:.0f} ms"
             else:
@@ -384,10 +339,10 @@ class Host(Actor):
                 partition=order.partition,
             )
         else:
-            if answer.ok and what in ("kill", "shutdown", "suspend"):
-                self._samples.pop(vm, None)
+            if answer.ok and what in ("kill", "shutdown"):
+                self._inventory.gone(vm, self.world.now_s())
             elif answer.ok and isinstance(action, Boot) and order.spec is not None:
-                self._samples.setdefault(vm, VmSample(order.spec, VmState.RUNNING))
+                self._inventory.booted(order.spec, self.world.now_s())
             text = f"{order.cause}{'' if answer.ok else ': ' + answer.error}"
             self.world.emit(f"vm.{what}" if answer.ok else f"vm.{what}-failed", vm, text)
         self.world.send(
@@ -409,12 +364,12 @@ class Host(Actor):
         vm = request.spec.id
         if self._outside(request.partition):
             error = f"{self.world.node} is no longer in partition {request.partition}"
-        elif vm in self._reservations or vm in self._samples:
+        elif vm in self._inventory.reservations or self._inventory.get(vm) is not None:
             error = f"{vm} is already on its way to or on {self.world.node}"
         else:
             error = self._no_room(request.spec, request.demand)
         if not error:
-            self._reservations[vm] = _Reservation(
+            self._inventory.reservations[vm] = Reservation(
                 request.spec,
                 request.demand,
                 request.partition,
@@ -435,7 +390,7 @@ class Host(Actor):
         self._judge()
 
     def _set_load(self, order: SetLoad, sender: str) -> None:
-        if order.vm not in self._samples:
+        if self._inventory.get(order.vm) is None:
             error = f"{order.vm} is not on {self.world.node}"
             self.world.send(sender, Executed(order.call_id, False, error, "UnknownObject"))
             return
@@ -445,7 +400,7 @@ class Host(Actor):
                 answer = Performed(order.call_id, False, "the guest did not answer", "OperationFailed")
             elif answer.ok:
                 # The warm-up assumption was about the former workload.
-                self._demands.assume(order.vm, 0.0, 0.0)
+                self._inventory.demands.assume(order.vm, 0.0, 0.0)
                 self.world.emit("vm.workload", order.vm, f"workload {order.workload}")
             self.world.send(sender, Executed(order.call_id, answer.ok, answer.error, answer.kind))
 

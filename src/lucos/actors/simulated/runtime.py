@@ -112,6 +112,7 @@ class SimulatedNode:
     def crash(self) -> None:
         """The agent's process dies: actors, timers and messages on their way to it are gone."""
         self.up = False
+        self.stalled_until_s = 0.0
         for cell in self._cells.values():
             cell.alive = cell.world.live = False
         self._cells.clear()
@@ -191,7 +192,7 @@ class Simulation:
         self.after_each: list[Callable[[], None]] = []
         self.observers: list[Callable[[float, str, str, Message], None]] = []
         self._heap: list[tuple[float, int, Scheduled, SimulatedNode | None]] = []
-        self._held: dict[tuple[str, str], deque[tuple[float, str, str, Message]]] = {}
+        self._held: dict[tuple[str, str], deque[tuple[float, int, str, str, Message]]] = {}
         self._sequence = 0
 
     def add_node(self, name: str, boot: Callable[[SimulatedNode], None], site: str = "") -> SimulatedNode:
@@ -232,7 +233,8 @@ class Simulation:
         if held or (cut and self.random.random() < 0.5):
             if not held:
                 self.schedule(0.5, lambda: self._pump(source, node))
-            held.append((self.now_s + self.network.hold_s, name, sender, message))
+            until_s = self.now_s + self.network.hold_s
+            held.append((until_s, node.generation, name, sender, message))
         elif not cut:
             self._stream(source, node, name, sender, message)
 
@@ -243,11 +245,12 @@ class Simulation:
     def _pump(self, source: str, node: SimulatedNode) -> None:
         # A stream that recovers: at each retransmission interval, send on in order what is not too old.
         held = self._held[source, node.name]
-        while held and held[0][0] < self.now_s:
+        # What is too old, or was for a process that has died since, is lost.
+        while held and (held[0][0] < self.now_s or held[0][1] != node.generation):
             held.popleft()
         if not self.network.is_cut(source, node.name):
             while held:
-                self._stream(source, node, *held.popleft()[1:])
+                self._stream(source, node, *held.popleft()[2:])
         if held:
             self.schedule(0.5, lambda: self._pump(source, node))
 

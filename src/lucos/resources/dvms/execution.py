@@ -60,11 +60,11 @@ class Execution:
             self._ended = True
             self._finished(self._failures)
 
-    def node_died(self, node: str) -> None:
-        """A node that carries out actions is gone: they failed, their VMs with it or back at their source."""
+    def nodes_died(self, nodes: set[str]) -> None:
+        """Nodes that carry out actions are gone: these failed, and what their VMs are now is not known."""
         for step in self.in_flight:
-            if nodes_of(step)[0] == node:
-                self._settle(step, Executed(0, False, f"{node} died"))
+            if nodes_of(step)[0] in nodes:
+                self._settle(step, Executed(0, False, f"{nodes_of(step)[0]} died"))
 
     def describe(self) -> dict[str, Detail]:
         return {"actions": len(self._plan.actions), "done": len(self._done)}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lucos.actors import Message, address
-from lucos.model import Configuration, Constraint, Instance, Node, Plan, Resources
+from lucos.model import Configuration, Constraint, Instance, Node, Plan, Resources, VmState
 from lucos.overlay.ring import successor_order
 from lucos.placement import Problem, solve
 from lucos.resources.demand import RELIEF
@@ -295,8 +295,7 @@ class Leading:
 
     def on_members_gone(self, gone: set[str]) -> None:
         if self.execution is not None:
-            for node in gone:
-                self.execution.node_died(node)
+            self.execution.nodes_died(gone)
         elif self.isp.initiator in gone:
             self.dissolve(False, f"its initiator {self.isp.initiator} died")
         elif self.step is Step.VISITING and self._target in gone:
@@ -332,12 +331,16 @@ def problem_of(snapshots: dict[str, Snapshot]) -> Problem:
             room = Resources(room.cpu_pct * RELIEF, room.memory_mib)
         nodes[name] = msgspec.structs.replace(snapshot.node, capacity=room)
         for instance in snapshot.instances:
+            if instance.state is VmState.SLEEPING:
+                continue
             instances[instance.spec.id] = instance
             rules.update(dict.fromkeys(instance.spec.constraints))
-    fixed = frozenset(
+    fixed = {
         vm
         for rule in rules
         if rule.kind == "gather" and not all(other in instances for other in rule.vms)
         for vm in rule.vms
-    )
-    return Problem(Configuration(nodes, instances), tuple(rules), fixed=fixed)
+    }
+    # A paused VM has no life-cycle step that would move it.
+    fixed |= {vm for vm, instance in instances.items() if instance.state is VmState.PAUSED}
+    return Problem(Configuration(nodes, instances), tuple(rules), fixed=frozenset(fixed))
