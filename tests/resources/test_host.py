@@ -22,7 +22,7 @@ def test_a_vm_is_booted_paused_unpaused_suspended_resumed_and_shut_down(story: S
         assert story.order("h1", action(vm, "h1")).ok
         assert story.where(vm) == (["h1"] if state is VmState.RUNNING else [])
         story.pass_time(1.5)
-        assert [i.state for i in story.snapshot("h1").instances] in ([state], [])
+        assert [i.state for i in story.snapshot("h1").instances] == [state]
     assert story.order("h1", Shutdown(vm, "h1")).ok
     assert story.where(vm) == story.vms_of("h1") == []
     verbs = ["boot", "pause", "unpause", "suspend", "resume", "shutdown"]
@@ -47,18 +47,18 @@ def test_a_migration_says_how_long_it_took_and_how_long_the_guest_froze(story: S
     assert story.vms_of("h2") == [vm]
     start, end = story.events(vm)[-2:]
     assert (start.kind, end.kind) == ("migration.start", "migration.end")
-    assert start.data["source"], start.data["destination"] == ("h1", "h2")
+    assert (start.data["source"], start.data["destination"]) == ("h1", "h2")
     assert end.data["downtime_ms"] == answer.downtime_ms
     assert end.data["reason"] == "asked to"
 
 
 def test_the_demand_of_a_vm_travels_with_it(story: Story) -> None:
     vm = story.boot("a", "h1", workload="cpu:20")
-    story.luc.fleet.set_demand(vm, 90.0)
+    story.luc.fleet.set_demand(vm, 55.0)
     story.pass_time(40.0)
     story.migrate(vm, "h1", "h2")
     (instance,) = story.snapshot("h2").instances
-    assert instance.demand.cpu_pct == pytest.approx(90.0, abs=2.0)
+    assert instance.demand.cpu_pct == pytest.approx(55.0, abs=2.0)
 
 
 def test_while_a_vm_is_busy_a_second_order_is_refused(story: Story) -> None:
@@ -207,9 +207,6 @@ def test_an_overload_is_told_when_it_begins_and_when_it_ends() -> None:
         story.luc.fleet.set_demand(vm, 20.0)
     story.pass_time(15.0)
     assert story.snapshot("h1").violation == ""
-    start, end = [event for event in story.events("h1") if event.kind.startswith("violation.")][::-1][:2][
-        ::-1
-    ]
     kinds = [event.kind for event in story.events("h1") if event.kind in ("violation.start", "violation.end")]
     assert kinds == ["violation.start", "violation.end"]
     story.check()

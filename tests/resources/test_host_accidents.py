@@ -1,4 +1,4 @@
-"""Migrations that go wrong end in a definite state: the VM runs exactly once, and the events say what happened."""
+"""Migrations that go wrong end in a definite state: the VM runs exactly once, and the events say why."""
 
 from __future__ import annotations
 

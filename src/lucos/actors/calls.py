@@ -45,8 +45,11 @@ class Calls:
         questions: dict[str, tuple[str, Callable[[int], Message]]],
         timeout_s: float,
         then: Callable[[dict[str, Any]], None],
-    ) -> None:
-        """Ask several, each `key: (to, question)`; `then({key: answer | None})` follows when all is known."""
+    ) -> dict[str, int]:
+        """Ask several, each `key: (to, question)`; `then({key: answer | None})` follows when all is known.
+
+        Returns the ids of the calls.
+        """
         answers: dict[str, Any] = {}
         if not questions:
             then(answers)
@@ -59,8 +62,13 @@ class Calls:
 
             return answered
 
-        for key, (to, question) in questions.items():
-            self.ask(to, question, timeout_s, collector(key))
+        return {
+            key: self.ask(to, question, timeout_s, collector(key)) for key, (to, question) in questions.items()
+        }
+
+    def give_up(self, call_id: int) -> None:
+        """Settle an open call as if its deadline had passed; harmless when it is settled already."""
+        self.settle(CallTimeout(call_id))
 
     def settle(self, message: Message) -> bool:
         """True when `message` was an answer or a deadline of ours (also of a call already settled)."""

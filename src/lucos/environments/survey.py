@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 from lucos.environments.messages import Surveyed
-from lucos.errors import Refused, UnknownObject
+from lucos.errors import AlreadyExists, InputError, Refused, UnknownObject
 from lucos.model import VirtualEnvironment
 
 
@@ -62,7 +62,14 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UnknownObject:
 
 
 def check_placeable(survey: Surveyed, ve: VirtualEnvironment) -> None:
-    """Raise for what no placement can satisfy: unknown nodes in rules, a VM larger than any host."""
+    """Raise for what no placement can satisfy: no VM or one that runs, unknown nodes, a VM larger than any host."""
+    if not ve.vms:
+        raise InputError(f"{ve.name} has no VM", hint="a VE needs at least one")
+    where = locations(survey)
+    for vm in ve.vms:
+        if vm.id in where:
+            hint = f"it is left from an earlier {ve.name}; luc kill {vm.id} ends it"
+            raise AlreadyExists(f"a VM called {vm.id} runs on {where[vm.id]} already", hint=hint)
     nodes = {name: snap.node for name, snap in survey.snapshots.items()}
     for rule in ve.constraints:
         for node in rule.nodes:

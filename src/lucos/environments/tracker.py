@@ -71,24 +71,55 @@ _VERBS: dict[str, tuple[Callable[[str, str], AnyAction], str, str]] = {
 class Environments(Actor):
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self._calls = Calls(world)
-        self._alive: list[str] = [world.node]
+        self.calls = Calls(world)
+        self.alive: list[str] = [world.node]
+        self._asked: dict[int, str] = {}
         world.send(MEMBERSHIP, Watch())
 
     def receive(self, message: Message, sender: str) -> None:
-        if self._calls.settle(message):
+        if self.calls.settle(message):
             return
         match message:
             case MembersChanged(members=members):
-                self._alive = sorted({self.world.node} | {m.node for m in members if m.present})
+                self.alive = sorted({self.world.node} | {m.node for m in members if m.present})
+                for call_id in [c for c, node in self._asked.items() if node not in self.alive]:
+                    self.calls.give_up(call_id)
             case Survey(call_id=call_id):
-                self._survey(lambda s: self.world.send(sender, msgspec.structs.replace(s, call_id=call_id)))
+                self.survey(lambda s: self.world.send(sender, msgspec.structs.replace(s, call_id=call_id)))
             case RunVe() | ManageVms() | MoveVm():
                 _Task(self, message, sender)
 
-    def _survey(self, then: Callable[[Surveyed], None]) -> None:
+    def act(
+        self,
+        actions: Mapping[str, AnyAction],
+        where: Mapping[str, str],
+        cause: str,
+        then: Callable[[dict[str, Executed | None]], None],
+        *,
+        force: bool = False,
+        specs: Mapping[str, VmSpec] | None = None,
+    ) -> None:
+        """Have the hosts of these VMs carry out an action on each; one that dies gives no answer (None)."""
+
+        def ended(answers: dict[str, Executed | None]) -> None:
+            for call_id in calls.values():
+                self._asked.pop(call_id, None)
+            then(answers)
+
+        calls: dict[str, int] = {}
         questions: dict[str, tuple[str, Callable[[int], Message]]] = {
-            node: (address(node, HOST), TakeSnapshot) for node in self._alive
+            vm: (
+                address(where[vm], HOST),
+                partial(Execute, action=action, cause=cause, spec=(specs or {}).get(vm), force=force),
+            )
+            for vm, action in actions.items()
+        }
+        calls.update(self.calls.ask_all(questions, ACTION_TIMEOUT_S, ended))
+        self._asked.update({call_id: where[vm] for vm, call_id in calls.items()})
+
+    def survey(self, then: Callable[[Surveyed], None]) -> None:
+        questions: dict[str, tuple[str, Callable[[int], Message]]] = {
+            node: (address(node, HOST), TakeSnapshot) for node in self.alive
         }
 
         def registry(reply: RegistryReply | None) -> None:
@@ -100,9 +131,9 @@ class Environments(Actor):
                 ves = tuple(from_json(r.value, VirtualEnvironment) for r in records)
                 then(Surveyed(0, found, silent, ves, error))
 
-            self._calls.ask_all(questions, SURVEY_TIMEOUT_S, hosts)
+            self.calls.ask_all(questions, SURVEY_TIMEOUT_S, hosts)
 
-        self._calls.ask(REGISTRY, lambda c: RegistryGet(c, "ve/"), SURVEY_TIMEOUT_S, registry)
+        self.calls.ask(REGISTRY, lambda c: RegistryGet(c, "ve/"), SURVEY_TIMEOUT_S, registry)
 
 
 class _Task:
@@ -111,13 +142,13 @@ class _Task:
     def __init__(self, tracker: Environments, request: RunVe | ManageVms | MoveVm, sender: str) -> None:
         self._tracker = tracker
         self._world = tracker.world
-        self._calls = tracker._calls
+        self._calls = tracker.calls
         self._request = request
         self._sender = sender
         self._record: Record | None = None
         self._booted: dict[str, str] = {}
         self._placements = 0
-        tracker._survey(self._guarded(self._surveyed))
+        tracker.survey(self._guarded(self._surveyed))
 
     def _guarded(self, step: Callable[[Surveyed], None]) -> Callable[[Surveyed], None]:
         def guarded(survey: Surveyed) -> None:
@@ -206,7 +237,7 @@ class _Task:
                 a is not None and a.kind == "Refused" for a in failed.values()
             ):
                 # A host promised its room to others meanwhile: place what is left with what is true now.
-                self._tracker._survey(lambda survey: self._place(ve, survey))
+                self._tracker.survey(lambda survey: self._place(ve, survey))
             else:
                 vm, first = next(iter(failed.items()))
                 why = first.error if first else "its host did not answer"
@@ -342,26 +373,6 @@ class _Task:
             self._answer([outcome if outcome.ok else msgspec.structs.replace(outcome, node=where[vm])])
 
         self._calls.ask_all(_orders(action, where, "asked to migrate", force=force), ACTION_TIMEOUT_S, ended)
-
-
-def _orders(
-    actions: Mapping[str, AnyAction],
-    where: dict[str, str],
-    cause: str,
-    *,
-    force: bool = False,
-    specs: dict[str, VmSpec] | None = None,
-) -> dict[str, tuple[str, Callable[[int], Message]]]:
-    """Questions for `Calls.ask_all`: each action to the host of its VM."""
-    return {
-        vm: (
-            address(where[vm], HOST),
-            partial(
-                Execute, action=action, cause=cause, spec=(specs or {}).get(vm), partition="", force=force
-            ),
-        )
-        for vm, action in actions.items()
-    }
 
 
 def _outcome(vm: str, node: str, answer: Executed | None, state: str) -> Outcome:

@@ -40,7 +40,7 @@ def run_delay_s(pid: int, proc: Path = Path("/proc")) -> float:
 
 
 def state_of(stats: Mapping[str, int]) -> tuple[VmState | None, bool]:
-    """(state, whether it is only being received) of a domain's statistics; state None when it starts or has ended."""
+    """(state, whether it is only being received) of a domain's statistics; None when it starts or ended."""
     state, reason = stats.get("state.state", 0), stats.get("state.reason", 0)
     if state in _RUNNING_STATES:
         return VmState.RUNNING, False

@@ -135,8 +135,8 @@ class _Demo:
             for vm, node in sorted(self._places().items()):
                 self._say(f"  {vm} on {node}")
         with self._account.phase("boot", "The guests boot"):
-            for vm in self._ve.vms:
-                self._load(vm.id, vm.workload)
+            for spec in self._ve.vms:
+                self._load(spec.id, spec.workload)
 
     def _load(self, vm: str, workload: str, timeout_s: float = 120.0) -> None:
         """Give the guest a workload; one that is still booting is asked again."""

@@ -49,7 +49,7 @@ class DemandTracker:
     migration) its demand is what was assumed for it, since booting says nothing about the time after.
     """
 
-    def __init__(self, smoothing: float = 0.5, warmup_s: float = 20.0, arrival_s: float = 2.0) -> None:
+    def __init__(self, smoothing: float = 0.5, warmup_s: float = 20.0, arrival_s: float = 8.0) -> None:
         self._smoothing = smoothing
         self._warmup_s = warmup_s
         self._arrival_s = arrival_s
@@ -102,6 +102,10 @@ class DemandTracker:
         elapsed_s = time_s - old.time_s
         if elapsed_s <= 0:
             return old
+        if sample.migrating:
+            # The sending of its memory is not what the guest wants.
+            counters = (sample.cpu_time_s, sample.run_delay_s, time_s)
+            return Demand(old.cpu_pct, old.used_pct, *counters, old.born_s)
         used = 100.0 * (sample.cpu_time_s - old.cpu_time_s) / elapsed_s
         waited = 100.0 * max(sample.run_delay_s - old.run_delay_s, 0.0) / elapsed_s
         # A vCPU cannot want more than a core; QEMU's own threads add little.
@@ -127,7 +131,7 @@ class DemandTracker:
 
 
 class Detector:
-    """Overload with hysteresis: `samples_on` readings above `high` x capacity, ended by one below `low` x it."""
+    """Overload with hysteresis: `samples_on` readings above `high` x capacity, until one below `low` x it."""
 
     def __init__(self, samples_on: int = 3, high: float = 1.0, low: float = OVERLOAD_END) -> None:
         self._samples_on = samples_on

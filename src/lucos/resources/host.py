@@ -143,6 +143,7 @@ class Host(Actor):
             sum(self._counts().values()),
             self._violation,
             self._granted,
+            tuple(sorted(self._inventory.reservations)),
         )
 
     # --- monitoring ----------------------------------------------------------------------------------
@@ -173,7 +174,8 @@ class Host(Actor):
             text = f"over after {lasted_s:.1f} s ({self._violation})"
             self.world.emit("violation.end", self.world.node, text, duration_s=lasted_s)
         if reason:
-            self.world.send(DVMS, Violation(reason, self._violation_since_s))
+            measured = reason.startswith("CPU")
+            self.world.send(DVMS, Violation(reason, self._violation_since_s, measured))
         elif self._violation:
             self.world.send(DVMS, Relief())
         self._violation = reason

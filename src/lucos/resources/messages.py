@@ -83,7 +83,8 @@ class Snapshot(Message, frozen=True):
     """`instances` hold this node's resources now; `reserved` is promised to VMs on their way in.
 
     `busy` counts actions in flight, reservations included. `violation` says what is wrong and
-    `partition` names the ISP whose plan is being applied here, "" when there is none.
+    `partition` names the ISP whose plan is being applied here, "" when there is none. `incoming` are the VMs
+    on their way in.
     """
 
     call_id: int
@@ -93,6 +94,7 @@ class Snapshot(Message, frozen=True):
     busy: int
     violation: str
     partition: str = ""
+    incoming: tuple[str, ...] = ()
 
     @property
     def instances(self) -> tuple[Instance, ...]:
@@ -118,10 +120,14 @@ class SetLoad(Message, frozen=True):
 
 
 class Violation(Message, frozen=True):
-    """The node is in violation (sent at each monitoring period while it lasts)."""
+    """The node is in violation (sent at each monitoring period while it lasts).
+
+    `measured` says that it rests on measured loads, which take a while to settle after a move.
+    """
 
     reason: str
     since_s: float
+    measured: bool = True
 
 
 class Relief(Message, frozen=True):

@@ -100,6 +100,7 @@ class Dvms(Actor):
         self._alive: list[str] = [world.node]
         self._in_flight: dict[str, int] | None = None
         self._not_before_s = 0.0
+        self._settled_s = 0.0
         self._failures = 0
         self._seen: OrderedDict[Isp, int] = OrderedDict()
         self._waiters: dict[str, None] = {}
@@ -211,7 +212,8 @@ class Dvms(Actor):
         return self.grant is None and self._in_flight is not None and not self._in_flight
 
     def _violation(self, message: Violation) -> None:
-        if not self._free() or self.world.now_s() < self._not_before_s:
+        not_before_s = max(self._not_before_s, self._settled_s if message.measured else 0.0)
+        if not self._free() or self.world.now_s() < not_before_s:
             return
         self._sequence += 1
         self.world.save(str(self._sequence).encode())
@@ -340,8 +342,7 @@ class Dvms(Actor):
         if self.grant is not None and self.grant.isp == message.isp:
             if message.solved:
                 # The loads have just changed: let the monitors look again before the next attempt.
-                settled_s = self.world.now_s() + self.settings.cooldown_s
-                self._not_before_s = max(self._not_before_s, settled_s)
+                self._settled_s = self.world.now_s() + self.settings.cooldown_s
             self._release()
 
     def _pause_before_next(self, solved: bool, outcome: str) -> None:
