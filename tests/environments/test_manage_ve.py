@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from ve_stories import Story
 
+from lucos.environments.messages import ENVIRONMENTS, ManageVms
 from lucos.model import VeState, VmState
 
 
@@ -146,3 +149,37 @@ def test_an_unknown_verb_is_an_error_of_the_request(story: Story) -> None:
     answer = story.manage("dance", "shop")
     assert (answer.kind, answer.error) == ("InputError", "no such action: dance")
     assert answer.hint == "there are: pause, unpause, shutdown, kill"
+
+
+def test_two_who_end_the_last_two_vms_at_the_same_instant_end_the_ve(story: Story) -> None:
+    story.started("shop", "web", "db")
+    calls = [
+        story.client.tell(at, ENVIRONMENTS, partial(ManageVms, verb="kill", target=vm))
+        for at, vm in (("h1", "shop.web"), ("h2", "shop.db"))
+    ]
+    assert all(story.wait(call).outcomes[0].ok for call in calls)
+    assert story.nothing_remains()
+    assert story.kinds("shop").count("ve.terminated") >= 1
+
+
+def test_a_ve_whose_name_begins_like_another_is_left_alone(story: Story) -> None:
+    story.started("shop", "web")
+    story.started("shop2", "web")
+    story.manage("kill", "shop")
+    assert list(story.records) == ["ve/shop2"]
+    assert story.manage("kill", "shop2.web").outcomes[0].ok
+    assert story.nothing_remains()
+
+
+def test_what_was_done_but_not_recorded_is_said(story: Story) -> None:
+    story.started("shop", "web")
+    call = story.client.tell("h1", ENVIRONMENTS, partial(ManageVms, verb="kill", target="shop"))
+    simulation = story.luc.simulation
+    assert simulation.run(simulation.now_s + 5.0, stop=lambda: "vm.kill" in story.kinds("shop.web"))
+    story.luc.registry.unavailable = True
+    answer = story.wait(call)
+    assert answer.error == "shop: done on its hosts, but registry: the registry does not answer h1"
+    assert answer.hint == "ask for it again when the registry answers"
+    story.luc.registry.unavailable = False
+    assert story.manage("kill", "shop").outcomes[0].state == "lost"
+    assert story.nothing_remains()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from ve_stories import Story, environment
 
-from lucos.actors import address
+from lucos.actors.ports import Record
+from lucos.environments.messages import ENVIRONMENTS, ManageVms
 from lucos.errors import InputError
 from lucos.model import Constraint, Resources, VeState
 from lucos.resources.messages import HOST, Reserve, SetDraining
@@ -112,17 +113,100 @@ def test_a_host_that_promised_its_room_meanwhile_is_replaced_by_another(story: S
     assert story.where("shop.web") == "h3"
 
 
-def test_a_host_that_dies_during_the_boot_undoes_the_ve(story: Story) -> None:
-    """Its silence is only known at the deadline; until then nobody is told that the VE runs."""
-    vms = ("shop.a", "shop.b", "shop.c")
-    call = story.ask_run(environment("shop", *"abc", rules=(Constraint("spread", vms),)))
+SPREAD = (Constraint("spread", ("shop.a", "shop.b", "shop.c")),)
+
+
+def boots_begun(story: Story) -> int:
+    """Order a VE of three VMs, one on each host, and return when their boots are under way; the call."""
+    call = story.ask_run(environment("shop", *"abc", rules=SPREAD))
     simulation = story.luc.simulation
     assert simulation.run(simulation.now_s + 5.0, stop=lambda: "ve.submitted" in story.kinds("shop"))
+    story.pass_time(0.2)
+    assert not story.luc.fleet.running()
+    return call
+
+
+def test_a_host_that_dies_during_the_boot_undoes_the_ve_as_soon_as_that_is_known(story: Story) -> None:
+    call = boots_begun(story)
     story.luc.fleet.crash_host("h2")
+    began_s = story.luc.simulation.now_s
     answer = story.wait(call)
-    assert answer.error
+    assert story.luc.simulation.now_s - began_s < 10.0
+    assert (answer.kind, answer.hint) == ("OperationFailed", "")
+    assert answer.error.endswith("h2 did not answer")
     assert story.nothing_remains()
     story.started("shop", "a")
+
+
+def test_a_vm_whose_boot_was_never_confirmed_is_killed_too(story: Story) -> None:
+    """The agent restarts while its hypervisor boots on: nobody answers, but the VM runs."""
+    call = boots_begun(story)
+    node = story.luc.simulation.nodes["h2"]
+    node.crash()
+    node.start()
+    answer = story.wait(call)
+    assert answer.error.endswith("h2 did not answer")
+    assert story.nothing_remains()
+
+
+def test_a_vm_that_may_run_on_a_silent_host_stays_on_record(story: Story) -> None:
+    call = boots_begun(story)
+    # Streams between h1 and h2 are cut, yet h3 vouches for both: they are alive, and silent to each other.
+    story.luc.simulation.network.cut(["h1"], ["h2"])
+    answer = story.wait(call)
+    assert answer.error.endswith("h2 did not answer")
+    hidden = next(vm for vm in ("shop.a", "shop.b", "shop.c") if story.where(vm))
+    assert story.where(hidden) == "h2"
+    assert answer.hint == "luc kill shop once h2 answers"
+    assert [vm.id for vm in story.records["ve/shop"].vms] == [hidden]
+    story.luc.simulation.network.heal()
+    assert story.manage("kill", "shop").outcomes[0].ok
+    assert story.nothing_remains()
+
+
+def test_a_vm_that_runs_is_never_started_again_because_its_host_is_slow(story: Story) -> None:
+    """One boot is refused, and when the VE is placed again the host of the other does not answer."""
+    rules = (
+        Constraint("fence", ("shop.a",), ("h2", "h3")),
+        Constraint("fence", ("shop.b",), ("h1", "h3")),
+    )
+    call = story.ask_run(environment("shop", "a", "b", rules=rules, memory_mib=400), at="h3")
+    simulation = story.luc.simulation
+    assert simulation.run(simulation.now_s + 5.0, stop=lambda: "ve.submitted" in story.kinds("shop"))
+    spec = environment("x", "y", memory_mib=800).vms[0]
+    simulation.transmit("h1", "client", HOST, Reserve(0, spec, Resources(1.0, 800.0), "h2", "", 60.0))
+    assert simulation.run(simulation.now_s + 5.0, stop=lambda: "vm.boot" in story.kinds("shop.a"))
+    simulation.nodes["h2"].stall(2.1)
+    answer = story.wait(call)
+    assert answer.error == "shop.a was lost on h2"
+    assert story.nothing_remains()
+
+
+def test_a_ve_that_is_killed_while_it_starts_does_not_run(story: Story) -> None:
+    call = boots_begun(story)
+    killed = story.client.tell("h2", ENVIRONMENTS, lambda c: ManageVms(c, "kill", "shop"))
+    answer = story.wait(call)
+    assert answer.error == "shop was started, but it is no longer on record"
+    story.wait(killed)
+    assert story.nothing_remains()
+
+
+def test_a_vm_left_over_from_an_earlier_ve_is_not_taken_for_a_new_one(story: Story) -> None:
+    story.luc.boot("shop.web", "h2", 10.0)
+    story.pass_time(2.0)
+    answer = story.run(environment("shop", "web"))
+    assert (answer.kind, answer.error) == ("AlreadyExists", "a VM called shop.web runs on h2 already")
+    assert answer.hint == "it is left from an earlier shop; luc kill shop.web ends it"
+    assert not story.records
+    assert story.manage("kill", "shop.web").outcomes[0].ok
+    story.started("shop", "web")
+
+
+def test_a_record_of_another_version_is_named(story: Story) -> None:
+    story.luc.registry.records["ve/blog"] = Record("ve/blog", b'{"lucos": 7}', 1)
+    answer = story.run(environment("shop", "web"))
+    assert answer.kind == "Unreachable"
+    assert answer.error == "registry: ve/blog: document version 7 is not supported"
 
 
 def test_without_the_registry_nothing_is_begun_and_the_answer_says_so(story: Story) -> None:

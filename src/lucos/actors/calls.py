@@ -63,7 +63,8 @@ class Calls:
             return answered
 
         return {
-            key: self.ask(to, question, timeout_s, collector(key)) for key, (to, question) in questions.items()
+            key: self.ask(to, question, timeout_s, collector(key))
+            for key, (to, question) in questions.items()
         }
 
     def give_up(self, call_id: int) -> None:

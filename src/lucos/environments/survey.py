@@ -62,7 +62,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UnknownObject:
 
 
 def check_placeable(survey: Surveyed, ve: VirtualEnvironment) -> None:
-    """Raise for what no placement can satisfy: no VM or one that runs, unknown nodes, a VM larger than any host."""
+    """Raise for what no placement can satisfy: no or known VMs, unknown nodes, a VM larger than any host."""
     if not ve.vms:
         raise InputError(f"{ve.name} has no VM", hint="a VE needs at least one")
     where = locations(survey)

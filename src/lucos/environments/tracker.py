@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 
 from lucos.actors import Actor, Calls, Message, World, address
-from lucos.actors.ports import REGISTRY, Record, RegistryDelete, RegistryGet, RegistryPut, RegistryReply
+from lucos.actors.ports import REGISTRY, RegistryGet, RegistryPut, RegistryReply
 from lucos.environments.messages import (
     Managed,
     ManageVms,
@@ -21,6 +21,7 @@ from lucos.environments.messages import (
     Survey,
     Surveyed,
 )
+from lucos.environments.records import GONE, PREFIX, REGISTRY_TIMEOUT_S, amend, decode, failure
 from lucos.environments.survey import (
     check_placeable,
     find_ve,
@@ -29,7 +30,7 @@ from lucos.environments.survey import (
     resolve_vm,
     unknown,
 )
-from lucos.errors import LucError
+from lucos.errors import InputError, LucError
 from lucos.model import (
     AnyAction,
     Boot,
@@ -47,7 +48,6 @@ from lucos.model import (
     VmSpec,
     VmState,
     after_ve_event,
-    from_json,
     to_json,
 )
 from lucos.overlay.messages import MEMBERSHIP, MembersChanged, Watch
@@ -58,6 +58,7 @@ from lucos.resources.messages import HOST, Execute, Executed, Snapshot, TakeSnap
 SURVEY_TIMEOUT_S = 2.0
 ACTION_TIMEOUT_S = 300.0
 PLACEMENTS_MAX = 3
+LOST = "lost"
 
 _VERBS: dict[str, tuple[Callable[[str, str], AnyAction], str, str]] = {
     # verb: action, event of the VE's life, state of the VM afterwards
@@ -82,8 +83,7 @@ class Environments(Actor):
         match message:
             case MembersChanged(members=members):
                 self.alive = sorted({self.world.node} | {m.node for m in members if m.present})
-                for call_id in [c for c, node in self._asked.items() if node not in self.alive]:
-                    self.calls.give_up(call_id)
+                self._give_up_on_the_dead()
             case Survey(call_id=call_id):
                 self.survey(lambda s: self.world.send(sender, msgspec.structs.replace(s, call_id=call_id)))
             case RunVe() | ManageVms() | MoveVm():
@@ -116,6 +116,11 @@ class Environments(Actor):
         }
         calls.update(self.calls.ask_all(questions, ACTION_TIMEOUT_S, ended))
         self._asked.update({call_id: where[vm] for vm, call_id in calls.items()})
+        self._give_up_on_the_dead()
+
+    def _give_up_on_the_dead(self) -> None:
+        for call_id in [c for c, node in self._asked.items() if node not in self.alive]:
+            self.calls.give_up(call_id)
 
     def survey(self, then: Callable[[Surveyed], None]) -> None:
         questions: dict[str, tuple[str, Callable[[int], Message]]] = {
@@ -126,14 +131,12 @@ class Environments(Actor):
             def hosts(answers: dict[str, Snapshot | None]) -> None:
                 found = {n: s for n, s in answers.items() if s is not None}
                 silent = tuple(n for n, s in answers.items() if s is None)
-                records = reply.records if reply else ()
-                error = "" if reply and reply.ok else f"registry: {reply.error if reply else 'no answer'}"
-                ves = tuple(from_json(r.value, VirtualEnvironment) for r in records)
+                ves, error = decode(reply)
                 then(Surveyed(0, found, silent, ves, error))
 
             self.calls.ask_all(questions, SURVEY_TIMEOUT_S, hosts)
 
-        self.calls.ask(REGISTRY, lambda c: RegistryGet(c, "ve/"), SURVEY_TIMEOUT_S, registry)
+        self.calls.ask(REGISTRY, lambda c: RegistryGet(c, PREFIX), SURVEY_TIMEOUT_S, registry)
 
 
 class _Task:
@@ -145,7 +148,6 @@ class _Task:
         self._calls = tracker.calls
         self._request = request
         self._sender = sender
-        self._record: Record | None = None
         self._booted: dict[str, str] = {}
         self._placements = 0
         tracker.survey(self._guarded(self._surveyed))
@@ -186,16 +188,17 @@ class _Task:
 
     def _claim(self, ve: VirtualEnvironment, survey: Surveyed) -> None:
         def claimed(reply: RegistryReply | None) -> None:
-            if reply is None or reply.error:
-                self._fail(f"registry: {reply.error if reply else 'no answer'}", "Unreachable")
-            elif not reply.ok:
+            if why := failure(reply):
+                self._fail(why, "Unreachable")
+            elif reply is not None and not reply.ok:
                 self._fail(f"a VE called {ve.name} exists already", "AlreadyExists")
             else:
-                self._record = reply.records[0]
                 self._world.emit("ve.submitted", ve.name, f"{len(ve.vms)} VMs")
                 self._place(ve, survey)
 
-        self._calls.ask(REGISTRY, lambda c: RegistryPut(c, f"ve/{ve.name}", to_json(ve), 0), 5.0, claimed)
+        key = PREFIX + ve.name
+        put = partial(RegistryPut, key=key, value=to_json(ve), expected_version=0)
+        self._calls.ask(REGISTRY, put, REGISTRY_TIMEOUT_S, claimed)
 
     def _place(self, ve: VirtualEnvironment, survey: Surveyed) -> None:
         self._placements += 1
@@ -205,6 +208,10 @@ class _Task:
             nodes[name] = msgspec.structs.replace(snapshot.node, capacity=room)
             instances.update({i.spec.id: i for i in snapshot.instances})
         running = frozenset(instances)
+        lost = [vm for vm in self._booted if vm not in running]
+        if lost:
+            self._undo(ve, f"{lost[0]} was lost on {self._booted[lost[0]]}", "OperationFailed")
+            return
         for vm in ve.vms:
             if vm.id not in instances:
                 demand = Resources(expected_cpu_pct(vm.workload), vm.memory_mib)
@@ -223,14 +230,8 @@ class _Task:
 
     def _boot(self, ve: VirtualEnvironment, boots: dict[str, AnyAction], specs: dict[str, VmSpec]) -> None:
         def ended(answers: dict[str, Executed | None]) -> None:
-            failed = {}
-            for vm, answer in answers.items():
-                action = boots[vm]
-                assert isinstance(action, Boot)
-                if answer is not None and answer.ok:
-                    self._booted[vm] = action.node
-                else:
-                    failed[vm] = answer
+            failed = {vm: a for vm, a in answers.items() if a is None or not a.ok}
+            self._booted.update({vm: where[vm] for vm in answers if vm not in failed})
             if not failed:
                 self._booted_all(ve)
             elif self._placements < PLACEMENTS_MAX and all(
@@ -240,65 +241,52 @@ class _Task:
                 self._tracker.survey(lambda survey: self._place(ve, survey))
             else:
                 vm, first = next(iter(failed.items()))
-                why = first.error if first else "its host did not answer"
-                self._undo(ve, f"{vm}: {why}", first.kind if first else "OperationFailed")
+                why = first.error if first else f"{where[vm]} did not answer"
+                unsure = {vm: where[vm] for vm, answer in failed.items() if answer is None}
+                self._undo(ve, f"{vm}: {why}", first.kind if first else "OperationFailed", unsure)
 
         where = {vm: action.node for vm, action in boots.items() if isinstance(action, Boot)}
-        self._calls.ask_all(
-            _orders(boots, where, "asked to run", specs=specs),
-            ACTION_TIMEOUT_S,
-            ended,
-        )
+        self._tracker.act(boots, where, "asked to run", ended, specs=specs)
 
     def _booted_all(self, ve: VirtualEnvironment) -> None:
-        running = msgspec.structs.replace(ve, state=after_ve_event(ve.state, "run"))
-        self._world.emit("ve.running", ve.name, f"{len(ve.vms)} VMs run")
-        self._write(
-            running,
-            lambda: self._answer(
-                [Outcome(vm, True, VmState.RUNNING, node) for vm, node in self._booted.items()]
-            ),
-        )
+        def recorded(error: str) -> None:
+            if error:
+                self._undo(ve, f"{ve.name} was started, but {error}", "OperationFailed")
+                return
+            self._world.emit("ve.running", ve.name, f"{len(ve.vms)} VMs run")
+            self._answer([Outcome(vm, True, VmState.RUNNING, node) for vm, node in self._booted.items()])
 
-    def _undo(self, ve: VirtualEnvironment, error: str, kind: str) -> None:
-        """Half a VE is no VE: kill what was booted, forget the record, then say why."""
+        def started(record: VirtualEnvironment) -> VirtualEnvironment:
+            return msgspec.structs.replace(record, state=after_ve_event(VeState.WAITING, "run"))
 
-        def undone(_: dict[str, Executed | None]) -> None:
+        amend(self._calls, ve.name, started, recorded)
+
+    def _undo(
+        self, ve: VirtualEnvironment, error: str, kind: str, unsure: Mapping[str, str] | None = None
+    ) -> None:
+        """Half a VE is no VE: kill what was booted or may have been, forget the record, then say why.
+
+        VMs that may still run on a host that is alive but does not answer stay on record.
+        """
+        where = {**self._booted, **(unsure or {})}
+
+        def undone(answers: dict[str, Executed | None]) -> None:
+            left = {
+                vm for vm, answer in answers.items() if answer is None and where[vm] in self._tracker.alive
+            }
+            hosts = ", ".join(sorted({where[vm] for vm in left}))
+            hint = f"luc kill {ve.name} once {hosts} answers" if left else ""
             self._world.emit("ve.refused", ve.name, error)
-            self._forget(lambda: self._fail(error, kind))
+            amend(self._calls, ve.name, partial(_keep, kept=left), lambda _: self._fail(error, kind, hint))
 
-        kills = {vm: Kill(vm, node) for vm, node in self._booted.items()}
-        self._calls.ask_all(
-            _orders(kills, self._booted, f"{ve.name} failed to start"),
-            ACTION_TIMEOUT_S,
-            undone,
-        )
-
-    # --- the record -------------------------------------------------------------------------------------
-
-    def _write(self, ve: VirtualEnvironment, then: Callable[[], None]) -> None:
-        record = self._record
-        assert record is not None
-        self._calls.ask(
-            REGISTRY,
-            lambda c: RegistryPut(c, record.key, to_json(ve), record.version),
-            5.0,
-            lambda _: then(),
-        )
-
-    def _forget(self, then: Callable[[], None]) -> None:
-        record = self._record
-        assert record is not None
-        self._calls.ask(
-            REGISTRY,
-            lambda c: RegistryDelete(c, record.key, record.version),
-            5.0,
-            lambda _: then(),
-        )
+        kills = {vm: Kill(vm, node) for vm, node in where.items()}
+        self._tracker.act(kills, where, f"{ve.name} failed to start", undone)
 
     # --- act on what runs -------------------------------------------------------------------------------
 
     def _manage(self, verb: str, target: str, survey: Surveyed) -> None:
+        if verb not in _VERBS:
+            raise InputError(f"no such action: {verb}", hint=f"there are: {', '.join(_VERBS)}")
         vms = resolve_target(survey, target)
         where = locations(survey)
         make, event, state = _VERBS[verb]
@@ -306,54 +294,48 @@ class _Task:
         ve = find_ve(survey, target)
 
         def ended(answers: dict[str, Executed | None]) -> None:
-            outcomes = [_outcome(vm, where.get(vm, ""), answers.get(vm), state) for vm in vms]
-            done = {o.vm for o in outcomes if o.ok or o.vm not in here}
+            outcomes = [_outcome(vm, where.get(vm, ""), answers.get(vm), state, survey.silent) for vm in vms]
+            done = {o.vm for o in outcomes if o.ok or o.state == LOST}
+
+            def recorded(error: str) -> None:
+                if error and error != GONE:
+                    hint = "ask for it again when the registry answers"
+                    self._fail(f"{target}: done on its hosts, but {error}", "Unreachable", hint)
+                else:
+                    self._answer(outcomes)
+
             if ve is not None and len(done) == len(vms):
-                self._live_on(ve, event, lambda: self._answer(outcomes))
+                self._live_on(ve.name, event, recorded)
             elif event == "stop" and done:
-                self._shrink(vms[0].partition(".")[0], done, lambda: self._answer(outcomes))
+                self._shrink(vms[0].partition(".")[0], done, recorded)
             else:
                 self._answer(outcomes)
 
-        self._calls.ask_all(_orders(here, where, f"asked to {verb}"), ACTION_TIMEOUT_S, ended)
+        self._tracker.act(here, where, f"asked to {verb}", ended)
 
-    def _shrink(self, name: str, gone: set[str], then: Callable[[], None]) -> None:
+    def _shrink(self, name: str, gone: set[str], then: Callable[[str], None]) -> None:
         """VMs ended one by one leave the VE's record, and the last one ends the VE."""
 
-        def read(reply: RegistryReply | None) -> None:
-            if reply is None or not reply.records:
-                then()
-                return
-            self._record = reply.records[0]
-            ve = from_json(self._record.value, VirtualEnvironment)
-            left = tuple(vm for vm in ve.vms if vm.id not in gone)
-            if left:
-                self._write(msgspec.structs.replace(ve, vms=left), then)
-            else:
+        def without(ve: VirtualEnvironment) -> VirtualEnvironment | None:
+            left = _keep(ve, {vm.id for vm in ve.vms} - gone)
+            if left is None:
                 self._world.emit("ve.terminated", name, "its last VM ended")
-                self._forget(then)
+            return left
 
-        self._calls.ask(REGISTRY, lambda c: RegistryGet(c, f"ve/{name}"), 5.0, read)
+        amend(self._calls, name, without, then)
 
-    def _live_on(self, ve: VirtualEnvironment, event: str, then: Callable[[], None]) -> None:
+    def _live_on(self, name: str, event: str, then: Callable[[str], None]) -> None:
         """Record the VE's next state; a VE that has ended is forgotten and its name free again."""
 
-        def read(reply: RegistryReply | None) -> None:
-            if reply is None or not reply.records:
-                then()
-                return
-            self._record = reply.records[0]
+        def next_state(ve: VirtualEnvironment) -> VirtualEnvironment | None:
             try:
                 state = after_ve_event(ve.state, event)
             except LucError:
                 state = ve.state
-            self._world.emit(f"ve.{state}", ve.name, f"after {event}")
-            if state is VeState.TERMINATED:
-                self._forget(then)
-            else:
-                self._write(msgspec.structs.replace(ve, state=state), then)
+            self._world.emit(f"ve.{state}", name, f"after {event}")
+            return None if state is VeState.TERMINATED else msgspec.structs.replace(ve, state=state)
 
-        self._calls.ask(REGISTRY, lambda c: RegistryGet(c, f"ve/{ve.name}"), 5.0, read)
+        amend(self._calls, name, next_state, then)
 
     def _move(self, name: str, node: str, force: bool, survey: Surveyed) -> None:
         vm = resolve_vm(survey, name)
@@ -366,18 +348,28 @@ class _Task:
         if vm not in where:
             self._fail(f"{vm} runs on no host that answers", "OperationFailed")
             return
-        action = {vm: Migrate(vm, where[vm], node)}
 
         def ended(answers: dict[str, Executed | None]) -> None:
             outcome = _outcome(vm, node, answers[vm], VmState.RUNNING)
             self._answer([outcome if outcome.ok else msgspec.structs.replace(outcome, node=where[vm])])
 
-        self._calls.ask_all(_orders(action, where, "asked to migrate", force=force), ACTION_TIMEOUT_S, ended)
+        action = {vm: Migrate(vm, where[vm], node)}
+        self._tracker.act(action, where, "asked to migrate", ended, force=force)
 
 
-def _outcome(vm: str, node: str, answer: Executed | None, state: str) -> Outcome:
+def _keep(ve: VirtualEnvironment, kept: set[str]) -> VirtualEnvironment | None:
+    """The VE with only these VMs; None when none is left."""
+    left = tuple(vm for vm in ve.vms if vm.id in kept)
+    return msgspec.structs.replace(ve, vms=left) if left else None
+
+
+def _outcome(
+    vm: str, node: str, answer: Executed | None, state: str, silent: tuple[str, ...] = ()
+) -> Outcome:
+    if not node and silent:
+        return Outcome(vm, False, "", "", f"it may run on {' or '.join(silent)}, which does not answer")
     if not node:
-        return Outcome(vm, False, "lost", "", "it runs on no host that answers")
+        return Outcome(vm, False, LOST, "", "it runs on no host")
     if answer is None:
         return Outcome(vm, False, "", node, f"{node} did not answer in time")
     return Outcome(

@@ -16,6 +16,9 @@ GUEST_PORT = "org.lucos.guest.0"
 # Translated code of one guest. QEMU's default under emulation is a gigabyte for each.
 _TB_CACHE_MIB = 32
 
+# How often guests report their memory.
+BALLOON_PERIOD_S = 10
+
 _DOMAIN = """\
 <domain type={type}>
   <name>{name}</name>
@@ -38,7 +41,7 @@ _DOMAIN = """\
     <controller type='virtio-serial' index='0'/>
     <serial type='pty'><log file={console_log} append='on'/></serial>
     <channel type='unix'><source mode='bind'/><target type='virtio' name='{port}'/></channel>
-    <memballoon model='virtio'><stats period='10'/></memballoon>
+    <memballoon model='virtio'><stats period='{balloon_s}'/></memballoon>
   </devices>
 </domain>
 """
@@ -59,6 +62,7 @@ def domain_xml(spec: VmSpec, image: Image, accel: str, console_log: Path) -> str
         features=f"<tcg><tb-cache unit='MiB'>{_TB_CACHE_MIB}</tb-cache></tcg>" if tcg else "",
         console_log=quoteattr(str(console_log)),
         port=GUEST_PORT,
+        balloon_s=BALLOON_PERIOD_S,
     )
 
 

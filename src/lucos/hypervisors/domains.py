@@ -5,6 +5,7 @@ Domains without our metadata are not ours: they are never listed and never touch
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from lucos.actors.ports import VmSample
 from lucos.errors import AlreadyExists, InputError, Refused, UnknownObject
 from lucos.hypervisors.connection import Connection, libvirt
 from lucos.hypervisors.domain_xml import (
+    BALLOON_PERIOD_S,
     METADATA_KEY,
     METADATA_URI,
     domain_xml,
@@ -38,6 +40,8 @@ class Domains:
         self._qemu_version = connection.qemu_version
         self._specs: dict[str, VmSpec | None] = {}  # by UUID; None: not ours
         self._pids: dict[str, int] = {}  # by UUID
+        self._memory_mib: dict[str, float] = {}  # by UUID, as last reported
+        self._balloon_due_s = 0.0
         self._outgoing: set[str] = set()  # migrations that a former agent began
         self.sleeping = self._read_saved()
         ours = [domain for domain in self._raw.listAllDomains() if self.spec(domain)]
@@ -73,6 +77,7 @@ class Domains:
     def forget(self, uuid: str) -> None:
         self._specs.pop(uuid, None)
         self._pids.pop(uuid, None)
+        self._memory_mib.pop(uuid, None)
 
     def find(self, vm: str) -> Any:
         """Our domain of that name; raises libvirtError (no such domain) or `UnknownObject` (not ours)."""
@@ -189,7 +194,12 @@ class Domains:
     def sample(self, leaving: set[str]) -> tuple[VmSample, ...]:
         """All our VMs here; `leaving` names those that this agent is migrating away."""
         lv = self._lv
-        wanted = lv.VIR_DOMAIN_STATS_STATE | lv.VIR_DOMAIN_STATS_CPU_TOTAL | lv.VIR_DOMAIN_STATS_BALLOON
+        wanted = lv.VIR_DOMAIN_STATS_STATE | lv.VIR_DOMAIN_STATS_CPU_TOTAL
+        now_s = time.monotonic()
+        if now_s >= self._balloon_due_s:
+            # Each reading wakes every QEMU, which the rest of a sample does not.
+            self._balloon_due_s = now_s + BALLOON_PERIOD_S
+            wanted |= lv.VIR_DOMAIN_STATS_BALLOON
         # A domain that another job holds answers with what libvirt knows, instead of being waited for.
         flags = lv.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
         samples = [
@@ -210,13 +220,19 @@ class Domains:
                     VmState.RUNNING if migrating and incoming else state,
                     cpu_time_s=statistics.get("cpu.time", 0) / 1e9,
                     run_delay_s=self._run_delay_s(domain),
-                    memory_used_mib=memory_used_mib(statistics),
+                    memory_used_mib=self._memory_used_mib(domain, spec, statistics),
                     incoming=incoming and not migrating,
                     migrating=migrating,
                     workload=spec.workload,
                 )
             )
         return tuple(samples)
+
+    def _memory_used_mib(self, domain: Any, spec: VmSpec, statistics: dict[str, int]) -> float:
+        uuid = domain.UUIDString()
+        if "balloon.current" in statistics:
+            self._memory_mib[uuid] = memory_used_mib(statistics)
+        return self._memory_mib.get(uuid, float(spec.memory_mib))
 
     def _run_delay_s(self, domain: Any) -> float:
         uuid = domain.UUIDString()
