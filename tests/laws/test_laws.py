@@ -8,7 +8,7 @@ from lucos.simulator.faults import RandomLife
 def test_laws_hold_through_a_random_life(law_seed: int) -> None:
     life = RandomLife(law_seed)
     life.start()
-    life.live(60.0)
+    life.live(45.0)
     life.rest()
     unexpected = list(life.luc.simulation.failures)
     assert not unexpected, unexpected

@@ -68,7 +68,7 @@ def decode_frame(frame: bytes) -> tuple[str, str, Message]:
         raise WireError(f"frame of {len(frame)} bytes, at most {FRAME_BYTES_MAX}")
     try:
         version, to, sender, message = _decoder(len(_types)).decode(frame)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise WireError(str(error)) from None
     if version != WIRE_VERSION:
         raise WireError(f"wire version {version}, this agent speaks {WIRE_VERSION}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
 import socket
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from lucos.agent.config import (
@@ -19,15 +21,19 @@ from lucos.agent.config import (
 )
 from lucos.agent.config import Host as Capacity
 from lucos.agent.security import issue_certificate
-from lucos.errors import OperationFailed
+from lucos.errors import OperationFailed, UnknownObject
+from lucos.hypervisors.accel import decide
+from lucos.images import load_image
 from lucos.lab import cgroups
 from lucos.lab.network import connect_host, holder_pid
 from lucos.lab.processes import JOIN, run, start, wait_until
 from lucos.lab.record import Host, LabRecord, data_dir
 
 IMAGES = Path("/var/lib/luc/images")
-# Asking QEMU what it can do takes libvirt 8 s; its answers are kept for the hosts and labs to come.
+# Asking QEMU what it can do takes libvirt 8 s, and finding out whether KVM works up to 10 s: the answers are
+# kept for the hosts and labs to come.
 CAPABILITIES = Path("/var/cache/luc-lab/capabilities")
+ACCELERATION = Path("/var/cache/luc-lab/accel.json")
 LIBVIRTD_TIMEOUT_S = 60.0
 AGENT_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
@@ -46,7 +52,8 @@ auth_unix_rw = "none"
 unix_sock_group = "root"
 host_uuid = "{uuid}"
 log_outputs = "3:stderr"
-keepalive_interval = -1
+keepalive_interval = 2
+keepalive_count = 4
 """
 _QEMU_CONF = """user = "root"
 group = "root"
@@ -58,6 +65,8 @@ namespaces = []
 stdio_handler = "file"
 migration_address = "{address}"
 migration_host = "{address}"
+keepalive_interval = 2
+keepalive_count = 3
 """
 
 
@@ -137,6 +146,12 @@ def start_libvirtd(record: LabRecord, host: Host) -> None:
 def keep_capabilities(host: Host) -> None:
     """Keep what libvirtd of this host learnt about QEMU for those started later."""
     _copy_capabilities(host.root_dir / _LEARNT, CAPABILITIES)
+
+
+def learn_acceleration() -> None:
+    """Find out once for all hosts whether KVM works here; without the mini image each does by itself."""
+    with suppress(UnknownObject):
+        asyncio.run(decide("auto", ACCELERATION, load_image(IMAGES, "mini")))
 
 
 def _copy_capabilities(source: Path, target: Path) -> None:
@@ -224,6 +239,8 @@ def _write_agent_files(record: LabRecord, host: Host) -> None:
         hypervisor=HypervisorConfig(migration_address=host.address),
         registry=RegistryConfig(path="/var/lib/luc/registry/registry.db"),
     )
+    if ACCELERATION.exists():
+        shutil.copy(ACCELERATION, host.root_dir / "var/lib/luc" / ACCELERATION.name)
     luc, pki = host.root_dir / "etc/luc", data_dir(host.lab) / "pki"
     (luc / "agent.toml").write_text(dump_config(config))
     certificate, key = issue_certificate(pki, host.name, [host.address])

@@ -140,6 +140,8 @@ def _build(record: LabRecord, say: Say) -> None:
             for _ in pool.map(functools.partial(step, record), hosts):
                 pass
 
+        if record.agents:
+            host.learn_acceleration()
         each(host.create_host, record.hosts)
         say("hosts and network made")
         # One alone first: what it learns about QEMU in 8 s the others are given.

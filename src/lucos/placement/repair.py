@@ -2,8 +2,8 @@
 
 Only VMs of nodes or rules in violation move, and one more that makes room where need be, each at most once.
 On an overloaded node the smallest VM that ends it is preferred, then the fewest large ones; destinations are
-the least loaded that every rule allows (Snooze, but with the load after the move deciding). A bounded depth-first
-search backtracks over destinations, and what could not be mended at first is tried again after other moves.
+the least loaded that every rule allows (Snooze, but with the load after the move deciding). A bounded search
+backtracks over destinations, and what could not be mended at first is tried again after other moves.
 """
 
 from __future__ import annotations

@@ -44,6 +44,8 @@ from lucos.resources.messages import (
 
 # Time for the parts of an action that are not the action: admission, libvirt's own calls, an abort.
 MARGIN_S = 30.0
+# How long room is kept for a VM whose arrival the hypervisor has not begun to see.
+RESERVATION_S = 20.0
 
 
 class HostSettings(msgspec.Struct, frozen=True):
@@ -264,7 +266,6 @@ class Host(Actor):
         sample = self._inventory.get(action.vm)
         assert sample is not None  # _objection looked
         demand = self._inventory.instance(sample, self.world.now_s()).demand
-        lease_s = self._settings.migration_timeout_s + MARGIN_S
 
         def reserved(answer: Reserved | None) -> None:
             if answer is None:
@@ -282,13 +283,16 @@ class Host(Actor):
                     reason=order.cause,
                     partition=order.partition,
                 )
-                self._perform(order, sender, lease_s, answer.migration_address)
+                timeout_s = self._settings.migration_timeout_s
+                self._perform(order, sender, timeout_s, answer.migration_address)
                 return
             self._finish(order, sender, Performed(order.call_id, False, refusal, "Refused"))
 
         self._calls.ask(
             address(action.destination, HOST),
-            lambda call_id: Reserve(call_id, sample.spec, demand, self.world.node, order.partition, lease_s),
+            lambda call_id: Reserve(
+                call_id, sample.spec, demand, self.world.node, order.partition, RESERVATION_S
+            ),
             self._settings.reserve_timeout_s,
             reserved,
         )

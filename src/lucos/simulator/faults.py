@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from lucos.model import Resources
@@ -59,15 +60,20 @@ class RandomLife:
             self._up(node)
         for node in sorted(self._draining):
             self.luc.drain(node, False)
-        simulation.run(simulation.now_s + 15.0)
-        simulation.run(
-            simulation.now_s + timeout_s,
-            stop=lambda: simulation.events_processed % 500 == 0 and not self.laws.violations(),
-        )
+        # Long enough for membership and monitors to see things as they are now.
+        simulation.run(simulation.now_s + 8.0)
+        self._until(timeout_s, lambda: not self.laws.violations())
         self.laws.check_relieved()
-        simulation.run(simulation.now_s + 40.0)
+        self._until(timeout_s, lambda: not self.laws.granted())
         self.laws.check_vms()
         self.laws.check_ended()
+
+    def _until(self, timeout_s: float, done: Callable[[], bool]) -> None:
+        simulation = self.luc.simulation
+        simulation.run(
+            simulation.now_s + timeout_s,
+            stop=lambda: simulation.events_processed % 200 == 0 and done(),
+        )
 
     def _change_load(self) -> None:
         """Make one node busy, or one VM, or calm them; the whole stays under two thirds of capacity."""

@@ -105,12 +105,20 @@ class Laws:
             if vm not in running:
                 self._fail(4, f"{vm} is lost")
 
-    def check_ended(self) -> None:
-        """Law 3, once faults and violations are over."""
+    def granted(self) -> list[str]:
+        """Nodes that are granted to a partition, and which."""
+        found = []
         for name in self._luc.names:
             dvms = self._luc.dvms(name)
             if dvms is not None and dvms.grant is not None:
-                self._fail(3, f"{name} is still granted to {dvms.grant.isp} ({dvms.grant.phase})")
+                found.append(f"{name}: {dvms.grant.isp} ({dvms.grant.phase})")
+        return found
+
+    def check_ended(self) -> None:
+        """Law 3, once faults and violations are over."""
+        found = self.granted()
+        if found:
+            self._fail(3, f"still granted: {'; '.join(found)}")
 
     def violations(self) -> list[str]:
         """Nodes in violation as their own monitors see it."""

@@ -64,7 +64,7 @@ class Execution:
         """Nodes that carry out actions are gone: these failed, and what their VMs are now is not known."""
         for step in self.in_flight:
             if nodes_of(step)[0] in nodes:
-                self._settle(step, Executed(0, False, f"{nodes_of(step)[0]} died"))
+                self._settle(step, Executed(0, False, f"{nodes_of(step)[0]} is gone"))
 
     def describe(self) -> dict[str, Detail]:
         return {"actions": len(self._plan.actions), "done": len(self._done)}

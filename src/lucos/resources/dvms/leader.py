@@ -294,10 +294,11 @@ class Leading:
                 self.dissolve(False, "blocked for too long")
 
     def on_members_gone(self, gone: set[str]) -> None:
+        """Nodes died, or lost their memory of this ISP."""
         if self.execution is not None:
             self.execution.nodes_died(gone)
         elif self.isp.initiator in gone:
-            self.dissolve(False, f"its initiator {self.isp.initiator} died")
+            self.dissolve(False, f"its initiator {self.isp.initiator} is gone")
         elif self.step is Step.VISITING and self._target in gone:
             self._visited[self._target] = None
             self.advance()

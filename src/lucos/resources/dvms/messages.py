@@ -78,6 +78,12 @@ class Renew(Message, frozen=True):
     version: int
 
 
+class NotMember(Message, frozen=True):
+    """Answer to `Renew`: the sender is not, or no longer, in this ISP (its agent was restarted, say)."""
+
+    isp: Isp
+
+
 class Apply(Message, frozen=True):
     """A plan was found: members enter applying, or refuse; nothing starts before all have agreed."""
 

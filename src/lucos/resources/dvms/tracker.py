@@ -34,6 +34,7 @@ from lucos.resources.dvms.messages import (
     Holder,
     Isp,
     Joined,
+    NotMember,
     Renew,
     State,
     Visit,
@@ -130,10 +131,8 @@ class Dvms(Actor):
                 self._visit(message, node_of(sender))
             case Joined():
                 self._joined(message)
-            case Renew() if self._follows(message.isp, message.version, node_of(sender)):
-                assert self.grant is not None
-                self.grant.version = message.version
-                self.grant.expires_s = self.world.now_s() + self.settings.lease_s
+            case Renew():
+                self._renewed(message, sender)
             case Apply():
                 self._apply(message, node_of(sender))
             case Dissolve():
@@ -160,6 +159,8 @@ class Dvms(Actor):
                 leading.on_state(sender, message)
             case Applying(isp=isp) if isp == leading.isp:
                 leading.on_applying(sender, message)
+            case NotMember(isp=isp) if isp == leading.isp:
+                leading.on_members_gone({sender})
             case HandOver(to=to) if to == leading.isp:
                 leading.on_handover(message)
 
@@ -306,6 +307,14 @@ class Dvms(Actor):
                 self.world.send(address(message.leader, DVMS), state)
 
         self.ask_snapshot(answer)
+
+    def _renewed(self, message: Renew, sender: str) -> None:
+        grant = self.grant
+        if grant is None or grant.isp != message.isp:
+            self.world.send(sender, NotMember(message.isp))
+        elif self._follows(message.isp, message.version, node_of(sender)):
+            grant.version = message.version
+            grant.expires_s = self.world.now_s() + self.settings.lease_s
 
     def _apply(self, message: Apply, leader: str) -> None:
         grant = self.grant

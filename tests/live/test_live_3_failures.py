@@ -1,0 +1,126 @@
+"""Migrations that cannot end well end all the same: one definite place, a told reason, nothing left held."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+from live_luc import LUC, LiveLuc, figure, within
+
+from lucos.agent.config import dump_config, load_config
+from lucos.lab import kill_agent, lab_kill, lab_revive, start_agent, stop_agent
+from lucos.lab.processes import environment
+from lucos.lab.record import read_record
+
+pytestmark = pytest.mark.lab
+
+VM, SOURCE, DESTINATION = "live.c", "h1", "h3"
+CAP_MIBPS, TIMEOUT_S = 6.0, 12.0
+BEYOND_CAP = "tick+dirty:12"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slow_source(luc_of_three: LiveLuc) -> Iterator[None]:
+    """Migrations away from h1 are slow, and end in time."""
+    path = read_record(luc_of_three.name).host(SOURCE).root_dir / "etc/luc/agent.toml"
+    before = path.read_text()
+    config = load_config(path)
+    slow = msgspec.structs.replace(
+        config.hypervisor, bandwidth_mibps=CAP_MIBPS, migration_timeout_s=TIMEOUT_S
+    )
+    try:
+        for text in (dump_config(msgspec.structs.replace(config, hypervisor=slow)), before):
+            stop_agent(luc_of_three.name, SOURCE)
+            path.write_text(text)
+            start_agent(luc_of_three.name, SOURCE)
+            if text != before:
+                yield
+    finally:
+        path.write_text(before)
+
+
+def begin_move(luc: LiveLuc, workload: str) -> subprocess.Popen[str]:
+    """`luc migrate` of the VM from h1 to h3, in the middle of its copy."""
+    if luc.where()[VM] != SOURCE:
+        assert luc.luc("migrate", VM, SOURCE).returncode == 0
+    luc.load(VM, workload)
+    move = subprocess.Popen(
+        [*LUC, "migrate", VM, DESTINATION],
+        env={**environment(), "LUC_SOCKET": luc.client(SOURCE).path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+    def copying() -> bool:
+        job = luc.virsh(SOURCE, "domjobinfo", VM)
+        copied = re.search(r"Memory processed:\s+([\d.]+) MiB", job)
+        return copied is not None and float(copied[1]) > 1.0
+
+    within(20.0, "the copy under way", copying)
+    return move
+
+
+def assert_nothing_is_held_and_a_new_move_works(luc: LiveLuc) -> None:
+    luc.wait_calm()
+    luc.load(VM, "tick")
+    luc.assert_each_runs_once()
+    goal = DESTINATION if luc.where()[VM] == SOURCE else SOURCE
+    ran = luc.luc("migrate", VM, goal)
+    assert ran.returncode == 0, ran.stderr
+    luc.wait_calm()
+    assert luc.where()[VM] == goal
+    luc.wait_ticks()
+    luc.assert_each_runs_once()
+    for vm in luc.vms:
+        luc.assert_one_life(vm)
+
+
+def test_a_copy_that_cannot_keep_up_ends_in_time_at_the_source(luc: LiveLuc) -> None:
+    began_s = time.time()
+    move = begin_move(luc, BEYOND_CAP)
+    _, said = move.communicate(timeout=60)
+    failed = luc.news.wait("migration.failed", VM, since_s=began_s)
+    figure(f"ended after {failed.data['duration_s']:.1f} s of {TIMEOUT_S:g} allowed: {failed.text}")
+    assert move.returncode == 6, said
+    for text in (said, failed.text):
+        assert f"not done within {TIMEOUT_S:g} s" in text
+        assert "still here, running" in text
+    assert luc.where()[VM] == SOURCE
+    assert_nothing_is_held_and_a_new_move_works(luc)
+
+
+def test_a_source_agent_killed_in_mid_copy_leaves_one_guest(luc: LiveLuc) -> None:
+    move = begin_move(luc, BEYOND_CAP)
+    kill_agent(luc.name, SOURCE)
+    _, said = move.communicate(timeout=60)
+    assert move.returncode == 4, said
+    start_agent(luc.name, SOURCE)
+    within(
+        3 * TIMEOUT_S, "the end of the copy", lambda: "Operation" not in luc.virsh(SOURCE, "domjobinfo", VM)
+    )
+    assert_nothing_is_held_and_a_new_move_works(luc)
+
+
+def test_a_destination_killed_in_mid_copy_leaves_the_guest_at_its_source(luc: LiveLuc) -> None:
+    if luc.running([DESTINATION]):
+        ran = luc.luc("node", "drain", DESTINATION)
+        assert ran.returncode == 0, ran.stderr
+        assert luc.luc("node", "undrain", DESTINATION).returncode == 0
+    began_s = time.time()
+    move = begin_move(luc, "tick")
+    where = luc.where()
+    lab_kill(luc.name, DESTINATION)
+    _, said = move.communicate(timeout=60)
+    failed = luc.news.wait("migration.failed", VM, since_s=began_s)
+    figure(f"told {failed.time_s - began_s:.1f} s after the move began: {failed.text}")
+    assert move.returncode in (4, 6), said
+    assert "still here, running" in failed.text
+    assert luc.running(["h1", "h2"]) == {vm: [node] for vm, node in where.items()}
+    lab_revive(luc.name, DESTINATION)
+    assert_nothing_is_held_and_a_new_move_works(luc)
