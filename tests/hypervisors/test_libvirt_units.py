@@ -93,6 +93,7 @@ def test_statistics() -> None:
     assert state_of({"state.state": 3, "state.reason": 1}) == (VmState.PAUSED, False)
     assert state_of({"state.state": 3, "state.reason": 2}) == (VmState.PAUSED, True)
     assert state_of({"state.state": 3, "state.reason": 11}) == (None, False)
+    assert state_of({"state.state": 4, "state.reason": 1}) == (None, False)
     assert state_of({"state.state": 5, "state.reason": 1}) == (None, False)
     assert memory_used_mib({"balloon.current": 96 * 1024}) == 96.0
     reported = {"balloon.current": 98304, "balloon.available": 65536, "balloon.unused": 40960}

@@ -1,11 +1,10 @@
-"""One lab of three hosts with one VE, for all tests here: its start and its end take longer than most tests."""
+"""One lab of three hosts with one VE for all tests here: it takes longer to start than most tests do."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from live_luc import LiveLuc, figure, figures

@@ -85,7 +85,7 @@ def test_an_overloaded_host_is_relieved_by_a_move_its_neighbours_agreed_on(luc: 
     solved, moves = during("partition.solved"), during("migration.start")
     figure(
         f"first migration {moves[0] * 1000:.0f} ms after the overload, which ended after "
-        f"{end.time_s - start.time_s:.1f} s; {len(during('partition.grown'))} hosts joined, {len(moves)} VMs moved"
+        f"{end.time_s - start.time_s:.1f} s; {len(during('partition.grown'))} joined, {len(moves)} VMs moved"
     )
     assert during("partition.started")[0] < solved[0] < moves[0]
     assert len([grown for grown in during("partition.grown") if grown < solved[0]]) == 1

@@ -42,11 +42,11 @@ class Domains:
         self._pids: dict[str, int] = {}  # by UUID
         self._memory_mib: dict[str, float] = {}  # by UUID, as last reported
         self._balloon_due_s = 0.0
-        self._outgoing: set[str] = set()  # migrations that a former agent began
+        self.outgoing: set[str] = set()  # migrations that a former agent began
         self.sleeping = self._read_saved()
         ours = [domain for domain in self._raw.listAllDomains() if self.spec(domain)]
         self.found = {domain.name() for domain in ours}
-        self._outgoing.update(domain.name() for domain in ours if self._is_leaving(domain))
+        self.outgoing.update(domain.name() for domain in ours if self._is_leaving(domain))
 
     # --- Records ------------------------------------------------------------------------------------
 
@@ -210,9 +210,9 @@ class Domains:
             state, incoming = state_of(statistics)
             if spec is None or state is None:
                 continue
-            if spec.id in self._outgoing and not self._is_leaving(domain):
-                self._outgoing.discard(spec.id)
-            migrating = spec.id in leaving or spec.id in self._outgoing
+            if spec.id in self.outgoing and not self._is_leaving(domain):
+                self.outgoing.discard(spec.id)
+            migrating = spec.id in leaving or spec.id in self.outgoing
             samples.append(
                 VmSample(
                     spec,

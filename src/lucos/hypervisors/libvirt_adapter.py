@@ -146,6 +146,8 @@ class LibvirtHypervisor:
             raise explain(error, "libvirtd") from None
         self._changes.found(self._domains.found)
         self._connection = connection
+        for vm in self._domains.outgoing:
+            self._loop.call_soon_threadsafe(self._spawn, self._migrations.inherit(vm))
 
     def _on_lost(self) -> None:
         connection, self._connection = self._connection, None

@@ -78,6 +78,20 @@ class Migrations:
         finally:
             del self._downtimes[vm]
 
+    async def inherit(self, vm: str) -> None:
+        """See a migration that a former agent began to its end, or end it when it has taken too long."""
+        timeout_s = self._config.migration_timeout_s
+        seconds = int(timeout_s) + _ABORT_TRIES
+        with suppress(LucError):  # it has left, or libvirtd has
+            while seconds and await self.progress(vm) is not None:
+                if seconds <= _ABORT_TRIES:
+                    await self.abort(vm)
+                await asyncio.sleep(1.0)  # libvirt announces the end of no job that failed
+                seconds -= 1
+            if seconds < _ABORT_TRIES:
+                why = f"begun by a former agent and not done within {timeout_s:g} s; it is still here"
+                self._publish(DomainChanged(vm, "migration-failed", why))
+
     async def abort(self, vm: str) -> None:
         """End the migration of `vm` if one runs here."""
         with suppress(LucError):  # nothing to abort: it has ended, or has not begun

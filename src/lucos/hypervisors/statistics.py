@@ -9,7 +9,8 @@ from lucos.model import VmState
 
 # What QEMU calls these threads ("CPU 0/KVM", "CPU 0/TCG") when libvirt starts it.
 VCPU_THREAD = "CPU "
-_RUNNING_STATES = {1, 2, 4}  # running, blocked, being shut down
+# Not 4, shut down: such a guest has ended, or is one that was being received and never ran here.
+_RUNNING_STATES = {1, 2}  # running, blocked
 _PAUSED_STATES = {3, 7}  # paused, suspended by its guest
 _REASON_MIGRATION, _REASON_STARTING = 2, 11
 

@@ -18,7 +18,7 @@ class RandomLife:
     def __init__(self, seed: int, *, nodes_min: int = 8, nodes_max: int = 32) -> None:
         self._random = Random(f"{seed}/life")
         # Small clusters more often: they are where everybody is in everybody's way.
-        count = round(nodes_min + (nodes_max - nodes_min) * self._random.random() ** 2.5)
+        count = round(nodes_min + (nodes_max - nodes_min) * self._random.random() ** 4)
         sites = self._random.randint(1, 3)
         self.luc = SimulatedLuc(seed, count, sites=sites, capacity=Resources(200.0, 4096.0))
         self.laws = Laws(self.luc)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lucos.resources.dvms import Phase
 from lucos.simulator.cluster import SimulatedLuc
 
 GRANT_S_MAX = 600.0
@@ -15,8 +14,8 @@ class LawBroken(AssertionError):
 class Laws:
     """Watches `luc` from now on. `lost` VMs are those whose host was made to crash (told by `host_crashed`).
 
-    1. A node with a move of an ISP in flight is granted to that ISP or to none (its agent was restarted), and
-       two ISPs being applied share no node that follows both.
+    1. Both ends of a move that an ISP ordered are granted to that ISP until it ends (unless their agent was
+       restarted meanwhile), and two ISPs being applied share no node that follows both.
     2. A VM is in at most one move.
     3. No grant lasts longer than `GRANT_S_MAX` (`check_ended` asks for none at all).
     4. Each VM runs exactly once, but those whose host crashed.
@@ -29,6 +28,8 @@ class Laws:
         self.vms: set[str] = set()
         self.lost: set[str] = set()
         self.instants_checked = 0
+        self._heard = 0
+        self._orders: dict[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {}
         self._simulation.after_each.append(self._after_event)
 
     def expect(self, vm: str) -> None:
@@ -56,19 +57,33 @@ class Laws:
             self.check_vms()
             self._check_grants()
 
+    def _learn_moves(self) -> None:
+        """Who ordered each move, and which incarnations of the agents were there when it began."""
+        events = self._simulation.events
+        for event in events[self._heard :]:
+            if event.kind == "migration.start":
+                ends = (str(event.data["source"]), str(event.data["destination"]))
+                born = tuple(self._simulation.nodes[node].generation for node in ends)
+                self._orders[event.subject] = (str(event.data["partition"]), ends, born)
+        self._heard = len(events)
+
     def _check_moves(self) -> None:
+        self._learn_moves()
         moved: set[str] = set()
         for vm, source, destination in self._luc.fleet.migrations():
             if vm in moved:
                 self._fail(2, f"{vm} is in two moves at once")
             moved.add(vm)
-            leaders = set()
-            for node in (source, destination):
+            partition, ends, born = self._orders.get(vm, ("", (), ()))
+            if not partition or ends != (source, destination):
+                continue
+            for node, generation in zip(ends, born, strict=True):
                 dvms = self._luc.dvms(node)
-                if dvms is not None and dvms.grant is not None and dvms.grant.phase is Phase.APPLYING:
-                    leaders.add(dvms.grant.isp)
-            if len(leaders) > 1:
-                self._fail(1, f"{vm} moves from {source} to {destination}, which serve {leaders}")
+                if dvms is None or self._simulation.nodes[node].generation != generation:
+                    continue
+                if dvms.grant is None or str(dvms.grant.isp) != partition:
+                    held = f"granted to {dvms.grant.isp}" if dvms.grant else "free"
+                    self._fail(1, f"{vm} moves {source} -> {destination} for {partition}, {node} is {held}")
 
     def _check_grants(self) -> None:
         for name in self._luc.names:

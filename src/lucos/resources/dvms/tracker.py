@@ -282,7 +282,7 @@ class Dvms(Actor):
             return
         ours = grant.isp == message.isp and message.version > grant.version
         absorbed = grant.isp == message.absorbed
-        busy_here = grant.phase is Phase.APPLYING and (self._in_flight or {}).get(str(grant.isp))
+        busy_here = grant.phase is Phase.APPLYING and self._moving(grant.isp)
         if not (ours or absorbed) or busy_here or (self.leading and self.leading.committed):
             return
         if absorbed:
@@ -348,11 +348,23 @@ class Dvms(Actor):
         self._remember(message.isp, ENDED)
         if message.isp.initiator == self.world.node and message.isp.sequence == self._sequence:
             self._pause_before_next(message.solved, message.outcome)
-        if self.grant is not None and self.grant.isp == message.isp:
-            if message.solved:
-                # The loads have just changed: let the monitors look again before the next attempt.
-                self._settled_s = self.world.now_s() + self.settings.cooldown_s
+        grant = self.grant
+        if grant is None or grant.isp != message.isp:
+            return
+        if message.solved:
+            # The loads have just changed: let the monitors look again before the next attempt.
+            self._settled_s = self.world.now_s() + self.settings.cooldown_s
+        if self._moving(grant.isp):
+            # The leader lost sight of a move that goes on: this node stays bound until it has ended.
+            self.leading = None
+            grant.leader = ""
+            grant.expires_s = self.world.now_s()
+        else:
             self._release()
+
+    def _moving(self, isp: Isp) -> bool:
+        """Whether a move of `isp` is in flight from or to this node."""
+        return bool((self._in_flight or {}).get(str(isp)))
 
     def _pause_before_next(self, solved: bool, outcome: str) -> None:
         if solved:
@@ -383,11 +395,12 @@ class Dvms(Actor):
         grant = self.grant
         if grant is None or self.leading is not None or self.world.now_s() < grant.expires_s:
             return
-        if (self._in_flight or {}).get(str(grant.isp)):
+        if self._moving(grant.isp):
             return
-        self.report("partition.expired", grant.isp, f"{grant.leader} is silent; {self.world.node} leaves")
-        if grant.isp.initiator == self.world.node:
-            self._pause_before_next(False, f"the leader {grant.leader} went silent")
+        if grant.leader:
+            self.report("partition.expired", grant.isp, f"{grant.leader} is silent; {self.world.node} leaves")
+            if grant.isp.initiator == self.world.node:
+                self._pause_before_next(False, f"the leader {grant.leader} went silent")
         # Its leader may still ask for more: what is older than this version no longer counts.
         self._remember(grant.isp, ENDED)
         self._release()
