@@ -189,6 +189,8 @@ class Host(Actor):
                 self._inventory.arrived(vm, message.spec, self.world.now_s())
             case "left" | "stopped" | "crashed":
                 self._inventory.gone(vm, self.world.now_s())
+            case "migration-failed":
+                self._inventory.never_came(vm, self.world.now_s())
         if message.change == "crashed":
             self.world.emit("vm.crashed", vm, message.detail or "its hypervisor process died")
         elif message.change == "migration-failed" and message.detail and vm not in self._flights:

@@ -97,6 +97,13 @@ class Inventory:
             self._samples[vm] = VmSample(spec, VmState.RUNNING)
             self._learnt_s[vm] = now_s
 
+    def never_came(self, vm: str, now_s: float) -> None:
+        """A migration failed; if it was one to here, its source may have died before it could say so."""
+        self.reservations.pop(vm, None)
+        sample = self._samples.get(vm)
+        if sample is not None and sample.incoming:
+            self.gone(vm, now_s)
+
     # --- admission ------------------------------------------------------------------------------------
 
     def no_room(self, spec: VmSpec, demand: Resources, node: Node, now_s: float) -> str:
