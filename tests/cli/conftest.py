@@ -1,3 +1,5 @@
+"""A fake agent on a socket, and `luc` run in this process against it."""
+
 from __future__ import annotations
 
 import os

@@ -272,7 +272,8 @@ class Pulse:
 
 def figure(text: str) -> None:
     """Keep a measured figure for the end of the run."""
-    figures.append(f"{os.environ.get('PYTEST_CURRENT_TEST', '').partition('::')[2].split(' ')[0]}: {text}")
+    test = os.environ["PYTEST_CURRENT_TEST"].partition("::")[2].rpartition(" (")[0]
+    figures.append(f"{test}: {text}")
 
 
 def within(timeout_s: float, what: str, holds: Callable[[], bool]) -> None:

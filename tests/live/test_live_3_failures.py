@@ -19,8 +19,8 @@ from lucos.lab.record import read_record
 pytestmark = pytest.mark.lab
 
 VM, SOURCE, DESTINATION = "live.c", "h1", "h3"
-CAP_MIBPS, TIMEOUT_S = 10.0, 12.0
-BEYOND_CAP = "tick+dirty:25"
+CAP_MIBPS, TIMEOUT_S = 16.0, 10.0
+BEYOND_CAP = "tick+dirty:30"
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -193,7 +193,7 @@ class Host(Actor):
                 self._inventory.never_came(vm, self.world.now_s())
         if message.change == "crashed":
             self.world.emit("vm.crashed", vm, message.detail or "its hypervisor process died")
-        elif message.change == "migration-failed" and message.detail and vm not in self._flights:
+        elif message.change == "migration-failed" and self._inventory.get(vm) and vm not in self._flights:
             self.world.emit("migration.failed", vm, message.detail)
         elif message.change.startswith("connection"):
             self.world.emit(f"hypervisor.{message.change}", self.world.node, message.detail)

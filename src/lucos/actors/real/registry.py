@@ -19,14 +19,8 @@ from pathlib import Path
 import msgspec
 
 from lucos.actors.message import Message
-from lucos.actors.ports import (
-    Record,
-    RegistryDelete,
-    RegistryGet,
-    RegistryLease,
-    RegistryPut,
-    RegistryReply,
-)
+from lucos.actors.ports import Record, RegistryGet, RegistryReply
+from lucos.actors.records import Write, after_write
 
 BUSY_TIMEOUT_S = 2.0
 PENDING_MAX = 1_000
@@ -36,8 +30,6 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS records (
     holder TEXT NOT NULL, lease_until_s REAL NOT NULL, epoch INTEGER NOT NULL
 ) WITHOUT ROWID"""
 _SELECT = "SELECT key, value, version, holder, lease_until_s, epoch FROM records"
-
-Write = RegistryPut | RegistryDelete | RegistryLease
 
 
 class SqliteRegistry:
@@ -149,35 +141,9 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
 def _write(connection: sqlite3.Connection, request: Write) -> RegistryReply:
     """Carry out `request` on its record, or refuse it with the record as it is."""
     row = connection.execute(f"{_SELECT} WHERE key = ?", (request.key,)).fetchone()
-    record = Record(*row) if row else None
-    if isinstance(request, RegistryLease):
-        after = _leased(record, request, time.time()) if record else None
-        done = after is not None
-    else:
-        done = request.expected_version == (record.version if record else 0)
-        after = _written(record, request) if isinstance(request, RegistryPut) else None
-    if not done:
-        return RegistryReply(request.call_id, False, (record,) if record else ())
-    if after is None:
+    allowed, after = after_write(Record(*row) if row else None, request, time.time())
+    if allowed and after is None:
         connection.execute("DELETE FROM records WHERE key = ?", (request.key,))
-        return RegistryReply(request.call_id, True)
-    connection.execute("REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(after))
-    return RegistryReply(request.call_id, True, (after,))
-
-
-def _written(record: Record | None, request: RegistryPut) -> Record:
-    if record is None:
-        return Record(request.key, request.value, 1)
-    return msgspec.structs.replace(record, value=request.value, version=record.version + 1)
-
-
-def _leased(record: Record, request: RegistryLease, now_s: float) -> Record | None:
-    """The record with the lease taken, renewed or released; None while another holds it."""
-    if record.holder not in ("", request.holder) and record.lease_until_s > now_s:
-        return None
-    if request.ttl_s <= 0:
-        return msgspec.structs.replace(record, holder="", lease_until_s=0.0)
-    epoch = record.epoch + (record.holder != request.holder)
-    return msgspec.structs.replace(
-        record, holder=request.holder, lease_until_s=now_s + request.ttl_s, epoch=epoch
-    )
+    elif allowed:
+        connection.execute("REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(after))
+    return RegistryReply(request.call_id, allowed, (after,) if after else ())

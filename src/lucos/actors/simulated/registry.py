@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from lucos.actors.message import Message
 from lucos.actors.ports import (
     Record,
@@ -13,6 +11,7 @@ from lucos.actors.ports import (
     RegistryPut,
     RegistryReply,
 )
+from lucos.actors.records import after_write
 from lucos.actors.world import Actor, World
 
 Request = RegistryGet | RegistryPut | RegistryDelete | RegistryLease
@@ -36,34 +35,12 @@ class SimulatedRegistryStore:
         if isinstance(request, RegistryGet):
             found = tuple(self.records[key] for key in sorted(self.records) if key.startswith(request.prefix))
             return RegistryReply(request.call_id, True, found)
-        record = self.records.get(request.key)
-        if isinstance(request, RegistryLease):
-            allowed = record is not None and (
-                record.holder in ("", request.holder) or record.lease_until_s <= now_s
-            )
-        else:
-            allowed = request.expected_version == (record.version if record else 0)
-        if not allowed:
-            return RegistryReply(request.call_id, False, (record,) if record else ())
-        if isinstance(request, RegistryDelete):
+        allowed, after = after_write(self.records.get(request.key), request, now_s)
+        if allowed and after is None:
             self.records.pop(request.key, None)
-            return RegistryReply(request.call_id, True)
-        after = _after(record, request, now_s)
-        self.records[request.key] = after
-        return RegistryReply(request.call_id, True, (after,))
-
-
-def _after(record: Record | None, request: RegistryPut | RegistryLease, now_s: float) -> Record:
-    """The record once an allowed request took effect."""
-    if isinstance(request, RegistryPut):
-        old = record or Record(request.key, b"", 0)
-        return msgspec.structs.replace(old, value=request.value, version=old.version + 1)
-    assert record is not None
-    if request.ttl_s <= 0:
-        return msgspec.structs.replace(record, holder="", lease_until_s=0.0)
-    epoch = record.epoch + (record.holder != request.holder)
-    until_s = now_s + request.ttl_s
-    return msgspec.structs.replace(record, holder=request.holder, lease_until_s=until_s, epoch=epoch)
+        elif allowed and after is not None:
+            self.records[request.key] = after
+        return RegistryReply(request.call_id, allowed, (after,) if after else ())
 
 
 class SimulatedRegistryHop(Message, frozen=True):
