@@ -144,6 +144,6 @@ def _write(connection: sqlite3.Connection, request: Write) -> RegistryReply:
     allowed, after = after_write(Record(*row) if row else None, request, time.time())
     if allowed and after is None:
         connection.execute("DELETE FROM records WHERE key = ?", (request.key,))
-    elif allowed:
+    elif allowed and after is not None:
         connection.execute("REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(after))
     return RegistryReply(request.call_id, allowed, (after,) if after else ())
