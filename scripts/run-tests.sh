@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 status=0
 printf 'test: unit, property, simulation and documentation tests\n'
-.venv/bin/pytest -q -m 'not lab' -n auto --maxprocesses 8 --dist loadfile </dev/null || status=1
+.venv/bin/pytest -q -m 'not lab' -n auto --maxprocesses 8 --dist worksteal </dev/null || status=1
 if [ "$(id -u)" = 0 ]; then
     printf 'test: lab tests (real guests)\n'
     .venv/bin/pytest -q -m lab </dev/null || status=1

@@ -153,7 +153,7 @@ def test_a_machine_without_root_or_programs_is_told_what_to_install(monkeypatch:
 
 def test_the_quota_is_written_for_both_versions_of_cgroups(tmp_path: Path) -> None:
     cgroups.limit_cpu(tmp_path, 0.5)
-    assert (tmp_path / "cpu.cfs_quota_us").read_text() == "50000"
+    assert (tmp_path / "cpu.cfs_quota_us").read_text() == "10000"
     assert (tmp_path / "cpu.cfs_period_us").read_text() == "20000"
     (tmp_path / "cpu.max").touch()
     cgroups.limit_cpu(tmp_path, 1.25)

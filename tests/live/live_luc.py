@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
@@ -142,18 +141,25 @@ class LiveLuc:
             else:
                 return
 
-    def luc(self, *arguments: str, host: str = "h1", **others: str) -> subprocess.CompletedProcess[str]:
-        """`luc` as people run it, with an agent to ask; `others` go to its environment."""
-        variables = {**environment(), "LUC_SOCKET": self.client(host).path, **others}
-        return subprocess.run(
+    def start(self, *arguments: str, host: str = "h1", **others: str) -> subprocess.Popen[str]:
+        """Start `luc` as people do, with the agent of `host` to ask; `others` go to its environment."""
+        return subprocess.Popen(
             [*LUC, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-            env=variables,
+            env={**environment(), "LUC_SOCKET": self.client(host).path, **others},
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+
+    def luc(self, *arguments: str, host: str = "h1", **others: str) -> subprocess.CompletedProcess[str]:
+        """`start`, and wait for its end."""
+        with self.start(*arguments, host=host, **others) as process:
+            try:
+                said = process.communicate(timeout=120)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(arguments, process.returncode, *said)
 
     # --- what is true -------------------------------------------------------------------------------
 
@@ -274,8 +280,3 @@ def figure(text: str) -> None:
     """Keep a measured figure for the end of the run."""
     test = os.environ["PYTEST_CURRENT_TEST"].partition("::")[2].rpartition(" (")[0]
     figures.append(f"{test}: {text}")
-
-
-def within(timeout_s: float, what: str, holds: Callable[[], bool]) -> None:
-    """Poll what no event announces."""
-    wait_until(holds, timeout_s, what, poll_s=0.1)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 
 import pytest
-from live_luc import LUC, TICK_S, LiveLuc, Pulse, figure
+from live_luc import TICK_S, LiveLuc, Pulse, figure
 
-from lucos.lab.processes import environment
 from lucos.placement import broken
 
 pytestmark = pytest.mark.lab
@@ -49,13 +47,7 @@ def test_a_guest_counts_on_while_it_moves(luc: LiveLuc) -> None:
 def test_the_console_shows_a_guest_of_another_host(luc: LiveLuc) -> None:
     vm, host = next((vm, host) for vm, host in sorted(luc.where().items()) if host != "h1")
     said = len(luc.ticks(vm))
-    with subprocess.Popen(
-        [*LUC, "console", vm],
-        env={**environment(), "LUC_SOCKET": luc.client("h1").path},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as console:
+    with luc.start("console", vm, host="h1") as console:
         try:
             assert console.stdout is not None
             heard = [console.stdout.readline().split() for _ in range(6)]

@@ -6,14 +6,15 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 import pytest
-from live_luc import LUC, LiveLuc, figure, within
+from live_luc import LiveLuc, figure
 
 from lucos.agent.config import dump_config, load_config
 from lucos.lab import kill_agent, lab_kill, lab_revive, start_agent, stop_agent
-from lucos.lab.processes import environment
+from lucos.lab.processes import wait_until
 from lucos.lab.record import read_record
 
 pytestmark = pytest.mark.lab
@@ -43,21 +44,18 @@ def slow_source(luc_of_three: LiveLuc) -> Iterator[None]:
         path.write_text(before)
 
 
-def begin_move(luc: LiveLuc, workload: str) -> subprocess.Popen[str]:
-    """`luc migrate` of the VM from h1 to h3, in the middle of its copy."""
+@contextmanager
+def in_mid_copy(luc: LiveLuc, workload: str) -> Iterator[subprocess.Popen[str]]:
+    """`luc migrate` of the VM from h1 to h3 under way, in the middle of its copy."""
     if luc.where()[VM] != SOURCE:
         assert luc.luc("migrate", VM, SOURCE).returncode == 0
     luc.load(VM, workload)
-    move = subprocess.Popen(
-        [*LUC, "migrate", VM, DESTINATION],
-        env={**environment(), "LUC_SOCKET": luc.client(SOURCE).path},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    within(20.0, "the copy under way", lambda: copied_mib(luc) > 1.0)
-    return move
+    with luc.start("migrate", VM, DESTINATION, host=SOURCE) as move:
+        try:
+            wait_until(lambda: copied_mib(luc) > 1.0, 20.0, "the copy under way")
+            yield move
+        finally:
+            move.kill()
 
 
 def copied_mib(luc: LiveLuc) -> float:
@@ -85,8 +83,8 @@ def assert_nothing_is_held_and_a_new_move_works(luc: LiveLuc) -> None:
 
 def test_a_copy_that_cannot_keep_up_ends_in_time_at_the_source(luc: LiveLuc) -> None:
     began_s = time.time()
-    move = begin_move(luc, BEYOND_CAP)
-    _, said = move.communicate(timeout=60)
+    with in_mid_copy(luc, BEYOND_CAP) as move:
+        _, said = move.communicate(timeout=60)
     failed = luc.news.wait("migration.failed", VM, since_s=began_s)
     figure(f"ended after {failed.data['duration_s']:.1f} s of {TIMEOUT_S:g} allowed: {failed.text}")
     assert move.returncode == 6, said
@@ -100,12 +98,12 @@ def test_a_copy_that_cannot_keep_up_ends_in_time_at_the_source(luc: LiveLuc) -> 
 @pytest.mark.parametrize("workload", ["tick", BEYOND_CAP], ids=["copy ends", "copy never ends"])
 def test_a_source_agent_killed_in_mid_copy_leaves_one_guest(luc: LiveLuc, workload: str) -> None:
     began_s = time.time()
-    move = begin_move(luc, workload)
-    kill_agent(luc.name, SOURCE)
-    _, said = move.communicate(timeout=60)
+    with in_mid_copy(luc, workload) as move:
+        kill_agent(luc.name, SOURCE)
+        _, said = move.communicate(timeout=60)
     assert move.returncode == 4, said
     start_agent(luc.name, SOURCE)
-    within(2 * TIMEOUT_S, "the end of the copy", lambda: not copied_mib(luc))
+    wait_until(lambda: not copied_mib(luc), 2 * TIMEOUT_S, "the end of the copy", poll_s=0.1)
     if workload == BEYOND_CAP:
         failed = luc.news.wait("migration.failed", VM, since_s=began_s)
         figure(f"the new agent ended the copy {failed.time_s - began_s:.1f} s after its start: {failed.text}")
@@ -119,10 +117,10 @@ def test_a_destination_killed_in_mid_copy_leaves_the_guest_at_its_source(luc: Li
         assert ran.returncode == 0, ran.stderr
         assert luc.luc("node", "undrain", DESTINATION).returncode == 0
     began_s = time.time()
-    move = begin_move(luc, "tick")
-    where = luc.where()
-    lab_kill(luc.name, DESTINATION)
-    _, said = move.communicate(timeout=60)
+    with in_mid_copy(luc, "tick") as move:
+        where = luc.where()
+        lab_kill(luc.name, DESTINATION)
+        _, said = move.communicate(timeout=60)
     failed = luc.news.wait("migration.failed", VM, since_s=began_s)
     figure(f"told {failed.time_s - began_s:.1f} s after the move began: {failed.text}")
     assert move.returncode in (4, 6), said
