@@ -116,7 +116,7 @@ def lab(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         "lab_revive",
     ):
         monkeypatch.setattr(lucos.lab, function, stand_in(function, answers.get(function)))
-    monkeypatch.setattr(lucos.lab, "lab_together", lambda state: None)
+    monkeypatch.setattr(lucos.lab, "lab_together", lambda _: None)
     return calls
 
 
