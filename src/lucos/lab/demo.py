@@ -151,18 +151,21 @@ class _Demo:
                 return
 
     def _overload(self) -> None:
+        self._wait("calm", lambda: not self._account.open_violations(), 120.0)
         where = self._places()
         names = [host.name for host in self._lab.hosts]
         busiest = max(names, key=lambda n: (sum(h == n for h in where.values()), n))
         neighbour = successor_order(names, busiest)[0]
         text = f"{busiest}'s VMs get busy; {neighbour}, its neighbour on the ring, has no room"
         with self._account.phase("overload", text):
+            violations = self._account.report.violations
+            before = len(violations)
             full = next(vm for vm, node in sorted(where.items()) if node == neighbour)
             self._load(full, f"tick+cpu:{NEAR_FULL_PCT}")
             for vm, node in sorted(where.items()):
                 if node == busiest:
                     self._load(vm, f"tick+cpu:{BUSY_PCT}")
-            self._wait("an overload", lambda: bool(self._account.report.violations), 60.0)
+            self._wait("an overload", lambda: len(violations) > before, 60.0)
             self._wait("relief", lambda: not self._account.open_violations(), 120.0)
             self._places()
 

@@ -4,7 +4,8 @@ visiting --Joined by the newcomer--> (the newcomer leads)      visiting --Busy, 
 collecting --all States--> solve --plan--> agreeing --all Applying--> executing --done--> dissolved
 solve --no plan--> visiting          nobody left: visiting --> blocked (others in the way) or dissolved
 blocked --Freed--> visiting          blocked --HandOver from a higher ISP--> collecting
-blocked --Blocked by a lower ISP--> (handed over)              executing --failure--> collecting (replan)
+blocked --Blocked by a lower ISP--> (handed over)
+executing --failure--> pausing --> collecting, to plan anew
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class Step(StrEnum):
     AGREEING = "agreeing"
     EXECUTING = "executing"
     BLOCKED = "blocked"
+    PAUSING = "pausing"
 
 
 class Deadline(Message, frozen=True):
@@ -95,7 +97,7 @@ class Leading:
     @property
     def committed(self) -> bool:
         """Members have been or are being bound to this leader's plan."""
-        return self.step in (Step.AGREEING, Step.EXECUTING)
+        return self.step in (Step.AGREEING, Step.EXECUTING, Step.PAUSING)
 
     # --- growing ------------------------------------------------------------------------------------
 
@@ -269,9 +271,9 @@ class Leading:
             self.dissolve(False, f"gave up after {self._replans} plans: {text}")
             return
         self._tracker.report("partition.replanned", self.isp, text, members=list(self.members))
-        self.version += 1
-        self.members = tuple(m for m in self.members if m in self._tracker.alive())
-        self.collect()
+        # What refused the action (a guest busy with a command, say) is given time to end.
+        self.step = Step.PAUSING
+        self._arm(self._settings.replan_s * self._replans)
 
     # --- ends and accidents ---------------------------------------------------------------------------
 
@@ -292,6 +294,10 @@ class Leading:
                 self.dissolve(False, f"{', '.join(silent)} did not agree in time")
             case Step.BLOCKED:
                 self.dissolve(False, "blocked for too long")
+            case Step.PAUSING:
+                self.version += 1
+                self.members = tuple(m for m in self.members if m in self._tracker.alive())
+                self.collect()
 
     def on_members_gone(self, gone: set[str]) -> None:
         """Nodes died, or lost their memory of this ISP."""

@@ -66,6 +66,7 @@ class DvmsSettings(msgspec.Struct, frozen=True):
     backoff_max_s: float = 60.0
     action_timeout_s: float = 240.0
     replans_max: int = 2
+    replan_s: float = 2.0
     waits_max: int = 5
 
 
