@@ -114,7 +114,7 @@ class EventLog:
         self._queues.discard(queue)
 
     def ask_peers(self, peers: list[str]) -> None:
-        """Ask (again) the nodes `peers` to push their events here."""
-        for peer in peers:
+        """Ask (again) the nodes `peers` to push their events here, if anybody follows."""
+        for peer in peers if self._queues else ():
             if peer != self._node:
                 self._send(address(peer, EVENTS), FollowEvents())

@@ -15,7 +15,7 @@ import msgspec
 import lucos
 from lucos.actors import address
 from lucos.agent.description import AGENT, Describe, Description
-from lucos.agent.events import EVENTS, FOLLOW_LEASE_S, Events, QueryEvents
+from lucos.agent.events import EVENTS, Events, QueryEvents
 from lucos.agent.protocol import DrainReport, Info, NodeRow, Outcome, VeRow, VmRow
 from lucos.agent.rows import node_rows, ve_rows, vm_rows
 from lucos.environments.messages import (
@@ -113,11 +113,7 @@ class Operations:
                 await emit(event)
             seen = {(e.time_s, e.node, e.kind, e.subject) for e in past}
             while follow:
-                try:
-                    event = await asyncio.wait_for(queue.get(), FOLLOW_LEASE_S / 3)
-                except TimeoutError:
-                    log.ask_peers(self._agent.present())
-                    continue
+                event = await queue.get()
                 if (event.time_s, event.node, event.kind, event.subject) not in seen:
                     await emit(event)
         finally:

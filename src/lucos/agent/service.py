@@ -18,7 +18,7 @@ from lucos.agent.api import Api
 from lucos.agent.config import AgentConfig
 from lucos.agent.console import join, open_terminal
 from lucos.agent.description import AGENT, Describe, Description
-from lucos.agent.events import EVENTS, EventLog
+from lucos.agent.events import EVENTS, FOLLOW_LEASE_S, EventLog
 from lucos.agent.security import read_keyring
 from lucos.environments.messages import ENVIRONMENTS
 from lucos.environments.tracker import Environments
@@ -61,6 +61,7 @@ class Agent:
         self.stopped = asyncio.Event()
         self.failure: BaseException | None = None
         self._membership: Membership | None = None
+        self._following: asyncio.Task[None] | None = None
         state_dir = Path(config.agent.state_dir)
         state_dir.mkdir(parents=True, exist_ok=True)
         self._images_dir = state_dir / "images"
@@ -122,8 +123,15 @@ class Agent:
         runtime.spawn(HOST, lambda world: Host(world, self._host_settings()))
         runtime.spawn(DVMS, Dvms)
         runtime.spawn(ENVIRONMENTS, Environments)
+        self._following = asyncio.create_task(self._keep_following())
         await self._api.start()
         self._note("agent.started", f"luc {lucos.__version__}")
+
+    async def _keep_following(self) -> None:
+        """Renew what other nodes were asked to push here, for as long as somebody follows."""
+        while True:
+            await asyncio.sleep(FOLLOW_LEASE_S / 3)
+            self.events.ask_peers(self.present())
 
     def stop_soon(self) -> None:
         self.stopped.set()
@@ -131,6 +139,8 @@ class Agent:
     async def close(self) -> None:
         """Say goodbye to the others and stop; the guests keep running."""
         await self._api.close()
+        if self._following is not None:
+            self._following.cancel()
         if self.failure is None:
             self._note("agent.stopped", "leaves; guests keep running")
             farewell = asyncio.Event()
