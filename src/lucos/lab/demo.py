@@ -182,11 +182,20 @@ class _Demo:
             if report.stuck:
                 raise OperationFailed(f"{victim} could not be drained: {report.stuck}")
             self._wait("its relief", lambda: not self._account.open_violations(), 30.0)
+            self._until_no_partition()
         with self._account.phase("kill", f"{victim} is killed: agent, libvirtd and all"):
             self._account.killed(victim, time.time())
             lab_kill(LAB, victim)
             survivors = len(self._lab.hosts) - 1
             self._wait("detection", lambda: len(self._account.report.detections) == survivors, 30.0)
+
+    def _until_no_partition(self, timeout_s: float = 30.0) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        while any(row.partition for row in self._client.call("nodes", list[NodeRow])):
+            with self._news:
+                self._news.wait(0.5)
+            if time.monotonic() > deadline_s:
+                raise OperationFailed(f"a partition did not end within {timeout_s:g} s")
 
     def _finish(self) -> None:
         with self._account.phase("check", "The VMs, once more"):
