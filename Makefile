@@ -12,8 +12,10 @@ setup:  ## system packages (as root) and .venv with a working luc; quick when al
 	@scripts/setup-system.sh
 	@scripts/setup-python.sh
 
-image: setup  ## the mini guest image that demo and tests boot (as root)
-	@if [ "$$(id -u)" = 0 ] && [ ! -e $(MINI) ]; then $(BIN)/luc image build mini; fi
+image: setup  ## the mini guest image that demo and tests boot (as root); built anew when its sources changed
+	@if [ "$$(id -u)" = 0 ] && { [ ! -e $(MINI) ] || \
+	  [ -n "$$(find src/lucos/images -type f -not -name '*.pyc' -newer $(MINI))" ]; }; \
+	  then $(BIN)/luc image build mini; fi
 
 demo: image  ## the main job on a lab of real VMs, with a printed account and demo-report.json
 	@$(BIN)/luc demo --report demo-report.json
