@@ -27,13 +27,19 @@ from lucos.placement.rules import Hosts, broken, broken_by
 SEARCH_STEPS_MAX = 500
 # Other VMs that may be asked to make room for a set.
 PUSHED_MAX = 20
+# Sets of destinations for one set of VMs that are dropped because the moves would wait for each other.
+ORDERS_MAX = 20
 
 
 class _Search:
-    """The state of one search: where VMs are, what each node holds, the moves found and their reasons."""
+    """The state of one search: where VMs are, what each node holds, the moves found and their reasons.
 
-    def __init__(self, problem: Problem) -> None:
+    With `ordered`, destinations are taken only if all moves found so far can be put in an order.
+    """
+
+    def __init__(self, problem: Problem, ordered: bool) -> None:
         self.problem = problem
+        self._ordered = ordered
         self.configuration = problem.configuration
         self.hosts: Hosts = {}
         self.load = {name: Resources() for name in self.configuration.nodes}
@@ -116,21 +122,24 @@ class _Search:
         if not all(self._candidates(vm) for vm in movers[1:]):
             return False
         budget = SEARCH_STEPS_MAX + len(movers)
-        options: list[Iterator[str]] = []
-        while len(options) < len(movers):
-            options.append(iter(self._candidates(movers[len(options)])))
-            while options:
-                vm = movers[len(options) - 1]
-                self.place(vm, None)
-                name = next(options[-1], None)
-                budget -= 1
-                if name is not None and budget >= 0:
-                    self.place(vm, name)
-                    break
+        orders_left = ORDERS_MAX
+        options = [iter(self._candidates(movers[0]))]
+        while options:
+            vm = movers[len(options) - 1]
+            self.place(vm, None)
+            name = next(options[-1], None)
+            budget -= 1
+            if name is None or budget < 0 or orders_left <= 0:
                 options.pop()
+                continue
+            self.place(vm, name)
+            if len(options) < len(movers):
+                options.append(iter(self._candidates(movers[len(options)])))
+            elif not self._ordered or _order(self, [*self.why, *movers]) is not None:
+                return True
             else:
-                return False
-        return True
+                orders_left -= 1
+        return False
 
 
 def _by_size(instances: list[Instance]) -> list[Instance]:
@@ -223,13 +232,13 @@ def _relieve_nodes(search: _Search) -> Iterator[str]:
             yield f"{text} and no other node can take enough of its VMs{stuck}"
 
 
-def _order(search: _Search) -> Plan | None:
+def _order(search: _Search, movers: Iterable[str]) -> Plan | None:
     """Number the moves; each waits for the departures its destination needs. None on a cycle."""
     configuration = search.configuration
     actions: list[PlannedAction] = []
     now = {name: configuration.load(name) for name in configuration.nodes}
     places: Hosts = {vm: {i.node} for vm, i in configuration.instances.items() if i.node is not None}
-    waiting = list(search.why)
+    waiting = list(movers)
     while waiting:
         for vm in waiting:
             instance = configuration.instances[vm]
@@ -256,7 +265,7 @@ def _order(search: _Search) -> Plan | None:
             now[instance.node] -= instance.demand
         now[target] += instance.demand
         places[vm] = {target}
-        actions.append(PlannedAction(len(actions) + 1, step, earlier, search.why[vm]))
+        actions.append(PlannedAction(len(actions) + 1, step, earlier, search.why.get(vm, "")))
     return Plan(tuple(actions))
 
 
@@ -276,12 +285,12 @@ def _repair(search: _Search, parts: tuple[_Part, ...]) -> list[str]:
             return reasons
 
 
-def _attempt(problem: Problem, parts: tuple[_Part, ...]) -> Solution:
-    search = _Search(problem)
+def _attempt(problem: Problem, parts: tuple[_Part, ...], ordered: bool) -> Solution:
+    search = _Search(problem, ordered)
     reasons = _repair(search, parts)
     if reasons:
         return Solution(Status.UNSOLVED, reasons=tuple(reasons))
-    plan = _order(search)
+    plan = _order(search, search.why)
     if plan is None:
         moves = ", ".join(f"{vm} to {next(iter(search.hosts[vm]))}" for vm in search.why)
         return Solution(Status.UNSOLVED, reasons=(f"the moves wait for each other: {moves}",))
@@ -294,9 +303,11 @@ def solve(problem: Problem) -> Solution:
 
     Deterministic. Bounded by `SEARCH_STEPS_MAX` destinations tried for each set of VMs that could move.
     """
-    first = _attempt(problem, (_start_waiting, _mend_rules, _relieve_nodes))
-    if first.solved:
-        return first
-    # What was done first may have been in the way of the rest.
-    second = _attempt(problem, (_relieve_nodes, _mend_rules, _start_waiting))
-    return second if second.solved else first
+    parts: tuple[_Part, ...] = (_start_waiting, _mend_rules, _relieve_nodes)
+    # What is done first may be in the way of the rest; and moves that wait for each other may be set free by
+    # later ones, so the last attempts do not ask for an order on the way. Their reasons say most.
+    for order, ordered in ((parts, True), (parts[::-1], True), (parts[::-1], False), (parts, False)):
+        solution = _attempt(problem, order, ordered)
+        if solution.solved:
+            break
+    return solution
