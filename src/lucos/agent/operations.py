@@ -30,7 +30,7 @@ from lucos.environments.messages import (
 from lucos.environments.survey import find_ve, known_vms, locations, resolve_vm, unknown
 from lucos.errors import OperationFailed, Refused, Unreachable, from_wire
 from lucos.model import Event, VirtualEnvironment
-from lucos.model.workload import parse_workload
+from lucos.model.workload import check_workload
 from lucos.resources.messages import HOST, Executed, SetDraining, SetLoad
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Operations:
         return (await self._managed(emit, lambda c: MoveVm(c, full, node, force), 330.0, {full}))[0]
 
     async def load(self, vm: str, workload: str) -> Outcome:
-        parse_workload(workload)
+        check_workload(workload)
         survey = await self._survey()
         full = resolve_vm(survey, vm)
         node = locations(survey).get(full)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lucos.actors import Calls, address
-from lucos.model import Boot, Detail, Migrate, Plan, PlannedAction
+from lucos.model import Boot, Migrate, Plan, PlannedAction
 from lucos.resources.messages import HOST, Execute, Executed
 
 PER_NODE_MAX = 2
@@ -65,9 +65,6 @@ class Execution:
         for step in self.in_flight:
             if nodes_of(step)[0] in nodes:
                 self._settle(step, Executed(0, False, f"{nodes_of(step)[0]} is gone"))
-
-    def describe(self) -> dict[str, Detail]:
-        return {"actions": len(self._plan.actions), "done": len(self._done)}
 
     def _has_slot(self, step: PlannedAction) -> bool:
         busy = [node for other in self.in_flight for node in nodes_of(other)]
