@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -26,20 +26,39 @@ class Resources(msgspec.Struct, frozen=True):
         return self.cpu_pct <= room.cpu_pct + 1e-3 and self.memory_mib <= room.memory_mib + 1e-3
 
 
-class Constraint(msgspec.Struct, frozen=True):
-    """One placement rule, names resolved: `spread`, `gather` (vms), `ban`, `fence` (vms, nodes).
+class Constraint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One rule over VMs and nodes, names resolved; `lucos.placement.constraints` gives each kind its meaning.
 
-    `continuous` holds at every instant of a plan, discrete only in its result.
+    Which fields a kind takes is told by its `Signature`. `continuous` rules hold at every instant of a plan,
+    discrete ones only in its result. A rule with a `weight` is soft: breaking it costs that much. `sets` are
+    sets of VMs, `groups` of nodes. `relocate` lets a continuous group move as one. `label` says where the
+    rule comes from (`web.luc:12`), for people.
     """
 
     kind: str
     vms: tuple[str, ...] = ()
     nodes: tuple[str, ...] = ()
     continuous: bool = True
+    sets: tuple[tuple[str, ...], ...] = ()
+    groups: tuple[tuple[str, ...], ...] = ()
+    resource: str = ""
+    amount: float = 0.0
+    weight: int = 0
+    relocate: bool = False
+    label: str = ""
 
     def __str__(self) -> str:
-        sets = [f"{{{', '.join(names)}}}" for names in (self.vms, self.nodes) if names]
-        return f"{'' if self.continuous else '>> '}{self.kind}({', '.join(sets)})"
+        parts = [_braced(names) for names in (self.vms, self.nodes) if names]
+        parts += [_braced([_braced(part) for part in many]) for many in (self.sets, self.groups) if many]
+        parts += [self.resource] * bool(self.resource) + [f"{self.amount:g}"] * bool(self.amount)
+        soft = f"~{self.weight} " if self.weight else ""
+        return f"{'' if self.continuous else '>> '}{soft}{self.kind}({', '.join(parts)})"
+
+
+def _braced(names: Sequence[str], shown_max: int = 8) -> str:
+    """`{a, b, ... 3 more}`: what is long is cut, so that a message stays readable."""
+    shown = [*names[:shown_max], *([f"... {len(names) - shown_max} more"] if len(names) > shown_max else [])]
+    return f"{{{', '.join(shown)}}}"
 
 
 class VmSpec(msgspec.Struct, frozen=True):

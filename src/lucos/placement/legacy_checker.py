@@ -12,7 +12,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 from lucos.model import Boot, Configuration, Constraint, Migrate, Plan, PlannedAction, Resources
-from lucos.placement.rules import Hosts, broken, broken_by
+from lucos.placement.legacy_rules import Hosts, broken, broken_by
 
 # The slack of Resources.fits.
 ROUNDING = 1e-3

@@ -19,9 +19,9 @@ from lucos.model import (
     PlannedAction,
     Resources,
 )
-from lucos.placement.checker import check
-from lucos.placement.problem import Problem, Solution, Status
-from lucos.placement.rules import Hosts, broken, broken_by
+from lucos.placement.legacy import Problem, Solution, Status
+from lucos.placement.legacy_checker import check
+from lucos.placement.legacy_rules import Hosts, broken, broken_by
 
 # Destinations tried for one set of VMs, beyond one for each of them.
 SEARCH_STEPS_MAX = 500
