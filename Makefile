@@ -3,10 +3,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 MINI := /var/lib/luc/images/mini/image.toml
 
-.PHONY: help setup image demo test lint docs clean
+.PHONY: help setup image demo test lint docs bench-placement clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
 
 setup:  ## system packages (as root) and .venv with a working luc; quick when all is there
 	@scripts/setup-system.sh
@@ -31,6 +31,12 @@ lint: setup  ## style, types and the import direction
 
 docs: setup  ## write the generated parts of docs/ anew
 	@$(BIN)/python scripts/generate_docs.py
+	@$(BIN)/python scripts/generate_constraint_pages.py
+
+bench-placement: setup  ## placement measured, with plots; LUC_DATA: folder of BtrPlace's cases; BENCH=quick: a part
+	@$(BIN)/python -c 'import matplotlib' 2>/dev/null || \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt 'lucos[sim-plots]'
+	@$(BIN)/python -m benchmarks.placement $(BENCH)
 
 clean:  ## take labs down and remove what make made here (system packages and images stay)
 	@scripts/clean.sh

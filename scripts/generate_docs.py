@@ -66,6 +66,7 @@ def api_structs() -> str:
         protocol.Info,
         protocol.Outcome,
         protocol.DrainReport,
+        protocol.Proposal,
         Event,
     )
     return "\n".join(section(struct, struct.__name__) for struct in structs)

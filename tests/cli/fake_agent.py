@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import msgspec
 
 from lucos.agent.protocol import DrainReport, Info, NodeRow, Outcome, VeRow, VmRow
 from lucos.errors import LucError
-from lucos.model import Constraint, Event, VmSpec
+from lucos.model import Boot, Constraint, Event, Migrate, Plan, PlannedAction, VmSpec
+from lucos.model.proposal import Proposal
 
 WEB1 = VmRow("shop.web1", "shop", "running", "h1", 1, 96, 83.4, 41.0, "mini", "cpu:80")
 WEB2 = VmRow("shop.web2", "shop", "running", "h2", 1, 1536, 5.0, 5.0, "mini", "tick+cpu:5", "h3")
@@ -26,6 +28,23 @@ SPREAD = Constraint("spread", ("shop.web1", "shop.web2"))
 EVENTS = (
     Event(1_700_000_000.25, "h1", "violation.start", "h1", "wants 83 % of 50 %"),
     Event(1_700_000_001.5, "h1", "migration.end", "shop.web1", "h1 -> h3", {"downtime_ms": 61.0}),
+)
+PLAN = Plan(
+    (
+        PlannedAction(1, Migrate("old.a", "h1", "h2"), (), "h1 lacked 300 MiB", 0.0, 3.5),
+        PlannedAction(2, Boot("shop.db", "h1"), (1,), "asked to run", 3.5, 8.5),
+    )
+)
+PROPOSAL = Proposal(
+    "shop",
+    PLAN,
+    "optimal",
+    ("migrations", "balance"),
+    (1.0, 4.0),
+    (1.0, 4.0),
+    added=("shop.db",),
+    kept=("shop.web1", "shop.web2"),
+    rules_added=(SPREAD,),
 )
 
 ANSWERS: dict[str, Any] = {
@@ -42,6 +61,8 @@ ANSWERS: dict[str, Any] = {
     ),
     "events": None,
     "run": SHOP,
+    "plan": PROPOSAL,
+    "apply": [Outcome("old.a", True, "running", "h2"), Outcome("shop.db", True, "running", "h1")],
     "pause": [Outcome("shop.db", True, "paused", "h2", duration_s=0.006)],
     "unpause": [Outcome("shop.db", True, "running", "h2")],
     "stop": [Outcome("shop.db", True, "ready", "h2", duration_s=3.21)],
@@ -101,7 +122,9 @@ class FakeAgent:
             connection.sendall(self.raw[op])
             return
         answer = self.answers[op]
-        if op in ("events", "run", "pause", "migrate", "drain"):
+        if isinstance(answer, deque):  # one after the other, the last one always
+            answer = answer.popleft() if len(answer) > 1 else answer[0]
+        if op in ("events", "run", "apply", "pause", "migrate", "drain"):
             for event in self.events:
                 self._line(connection, {"item": event})
         if isinstance(answer, LucError):

@@ -80,7 +80,9 @@ def test_a_rule_about_an_unknown_node_is_refused_with_the_names_near_it(story: S
 def test_what_does_not_fit_leaves_nothing_behind_and_its_name_free(story: Story) -> None:
     answer = story.run(environment("shop", "a", "b", "c", "d", memory_mib=900))
     assert answer.kind == "Refused"
-    assert answer.error.startswith("shop cannot be placed: no node has room for shop.a, shop.b")
+    assert answer.error.startswith(
+        "shop cannot be placed: 4 VMs of 900 MiB must run, and h1..h3 have room for 3"
+    )
     assert story.nothing_remains()
     assert story.kinds("shop")[-1] == "ve.refused"
     story.started("shop", "a", "b", "c", memory_mib=900)
@@ -166,10 +168,7 @@ def test_a_vm_that_may_run_on_a_silent_host_stays_on_record(story: Story) -> Non
 
 def test_a_vm_that_runs_is_never_started_again_because_its_host_is_slow(story: Story) -> None:
     """One boot is refused, and when the VE is placed again the host of the other does not answer."""
-    rules = (
-        Constraint("fence", ("shop.a",), ("h2", "h3")),
-        Constraint("fence", ("shop.b",), ("h1", "h3")),
-    )
+    rules = (Constraint("fence", ("shop.a",), ("h2",)), Constraint("fence", ("shop.b",), ("h1",)))
     call = story.ask_run(environment("shop", "a", "b", rules=rules, memory_mib=400), at="h3")
     simulation = story.luc.simulation
     assert simulation.run(simulation.now_s + 5.0, stop=lambda: "ve.submitted" in story.kinds("shop"))

@@ -101,6 +101,38 @@ def test_text_inside_a_script_is_not_taken_for_fields() -> None:
         parse_ve(text, file="my.luc")
 
 
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ("spread($me);\n~1 ban(web1, h1);\ngather($me);", ["my.luc:8", "my.luc:10", "together and apart"]),
+        ("fence($me, h1);\nban(web2, h1);", ["my.luc:8", "my.luc:9", "leave shop.web2 no node"]),
+        ("fence($me, h[1..2]);\nspread($me);", ["my.luc:8", "my.luc:9", "3 VMs run, 2 nodes are left"]),
+        ("before(web1, web2);\nbefore(web2, web1);", ["my.luc:8", "my.luc:9", "circle"]),
+    ],
+)
+def test_rules_that_contradict_each_other_are_refused(rules: str, said: list[str]) -> None:
+    text = ONE + "count = 3\n[constraints]\nplasma = '''" + rules + "'''"
+    with pytest.raises(InputError) as caught:
+        parse_ve(text, file="my.luc")
+    assert all(word in caught.value.message for word in said)
+    assert "soft" in caught.value.hint
+
+
+def test_rules_that_only_some_hosts_could_meet_are_taken() -> None:
+    rules = "ban($me, h[3..9]); spread($me); ~5 gather($me); fence(web1, h1); fence(web2, {h1, h2});"
+    ve = parse_ve(ONE + f"count = 3\n[constraints]\nplasma = '{rules}'")
+    assert [c.weight for c in ve.constraints] == [0, 0, 5, 0, 0]
+
+
+def test_a_rule_without_vms_is_every_vms() -> None:
+    rules = "runningCapacity(h1, 3); root(web1); split({{web1}, {web2}});"
+    ve = parse_ve(ONE + f"count = 2\n[constraints]\nplasma = '{rules}'")
+    assert [[c.kind for c in vm.constraints] for vm in ve.vms] == [
+        ["runningCapacity", "root", "split"],
+        ["runningCapacity", "split"],
+    ]
+
+
 def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone.luc: cannot read: No such file"):
         load_ve(tmp_path / "gone.luc")

@@ -21,6 +21,8 @@ PYTHON = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "sc
 
 SANS_IO = ("model", "plasma", "placement", "overlay", "resources", "environments")
 FORBIDDEN = {"time", "random", "socket", "asyncio", "threading", "subprocess"}
+# Time budgets and statistics of the solver; what is decided under a work budget never asks for the time.
+CLOCK = "src/lucos/placement/clock.py"
 FILE_LINES_MAX = 450
 
 # Written in pieces, so that this file does not find itself.
@@ -110,7 +112,8 @@ def test_what_decides_does_no_io(folder: str) -> None:
     files = [path for path in SOURCES if path.is_relative_to(ROOT / "src" / "lucos" / folder)]
     assert files
     for path in files:
-        assert not _imported(path) & FORBIDDEN, _name(path)
+        allowed = {"time"} if _name(path) == CLOCK else set()
+        assert not (_imported(path) & FORBIDDEN) - allowed, _name(path)
 
 
 def test_imports_go_one_way() -> None:

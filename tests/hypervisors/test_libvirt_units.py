@@ -28,7 +28,7 @@ GOLDEN = """\
   <name>web.1</name>
   <metadata><vm xmlns='urn:lucos:vm:1'>{"lucos":1,"type":"VmSpec","value":{"id":"web.1","ve":"web",\
 "image":"mini","cpu":2,"memory_mib":128,"workload":"tick+cpu:20","constraints":[{"kind":"ban",\
-"vms":["web.1"],"nodes":["&lt;h&amp;1&gt;"],"continuous":true}]}}</vm></metadata>
+"vms":["web.1"],"nodes":["&lt;h&amp;1&gt;"]}]}}</vm></metadata>
   <memory unit='MiB'>128</memory>
   <vcpu>2</vcpu>
   <os>

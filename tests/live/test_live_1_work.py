@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 from live_luc import TICK_S, LiveLuc, Pulse, figure
 
-from lucos.placement import broken
+from lucos.lab.account import Account, Report
+from lucos.lab.processes import wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -89,12 +92,59 @@ def test_an_overloaded_host_is_relieved_by_a_move_its_neighbours_agreed_on(luc: 
 
     after = luc.where()
     assert {after[vm] for vm in busy} > {host}
-    places = {vm: {node} for vm, node in after.items()}
-    assert not [rule for rule in luc.ve.constraints if broken(rule, places)]
+    account = Account(Report(len(luc.hosts), len(luc.vms), {}), print, 0.0)
+    account.check_rules(luc.ve.constraints, after)
+    assert account.report.constraints_broken == []
     luc.assert_each_runs_once()
     luc.wait_ticks()
     for vm in luc.vms:
         luc.assert_one_life(vm)
+
+
+def extra(tmp_path: Path, host: str) -> Path:
+    """A VE of one guest that must be on `host`."""
+    path = tmp_path / "extra.luc"
+    rule = f"fence({{x}}, {{@{host}}});"
+    path.write_text(
+        f'[ve]\nname = "extra"\nimage = "mini"\n[[vm]]\nname = "x"\nworkload = "tick"\n'
+        f"[constraints]\nplasma = '{rule}'\n"
+    )
+    return path
+
+
+def test_what_a_plan_shows_is_what_apply_does(luc: LiveLuc, tmp_path: Path) -> None:
+    def idle() -> bool:
+        return max(row.cpu_demand_pct for row in luc.nodes().values()) < 40.0
+
+    def planned(host: str) -> dict[str, Any]:
+        # A host that is overloaded, by a guest that boots, say, takes no VM.
+        wait_until(idle, 90.0, "idle guests", poll_s=0.5)
+        ran = luc.luc("plan", str(extra(tmp_path, host)), "-o", "json")
+        assert ran.returncode == 0, ran.stderr
+        (step,) = json.loads(ran.stdout)["plan"]["actions"]
+        return dict(step["action"])
+
+    def applied(host: str) -> None:
+        ran = luc.luc("apply", str(extra(tmp_path, host)), "--yes")
+        assert ran.returncode == 0, ran.stderr
+        assert luc.running()["extra.x"] == [host]
+
+    try:
+        assert planned("h2") == {"type": "boot", "vm": "extra.x", "node": "h2"}
+        assert "extra.x" not in luc.running()
+        began_s = time.monotonic()
+        applied("h2")
+        figure(f"planned and started in {time.monotonic() - began_s:.1f} s")
+        luc.load("extra.x", "tick")
+        assert planned("h1") == {"type": "migrate", "vm": "extra.x", "source": "h2", "destination": "h1"}
+        assert luc.running()["extra.x"] == ["h2"]
+        applied("h1")
+        again = luc.luc("apply", str(extra(tmp_path, "h1")))
+        assert (again.returncode, "nothing to do" in again.stdout) == (0, True)
+    finally:
+        luc.luc("kill", "extra", "--yes")
+    luc.wait_calm()
+    assert "extra.x" not in luc.running()
 
 
 def test_a_drained_host_is_empty_and_takes_guests_again(luc: LiveLuc) -> None:

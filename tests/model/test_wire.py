@@ -35,6 +35,12 @@ def test_the_bytes_never_change(document: msgspec.Struct) -> None:
     assert from_json(golden, type(document)) == document
 
 
+@pytest.mark.parametrize("golden", sorted((GOLDEN / "earlier").glob("*.json")), ids=lambda path: path.stem)
+def test_documents_written_before_fields_were_added_still_mean_the_same(golden: Path) -> None:
+    document = next(d for d in EXAMPLES if type(d).__name__ == golden.stem)
+    assert from_json(golden.read_bytes(), type(document)) == document
+
+
 @by_type
 def test_fields_of_a_later_minor_version_are_ignored(document: msgspec.Struct) -> None:
     def with_more(value: Any) -> Any:

@@ -4,6 +4,7 @@
 |------------|--------------|---------------------------------|----------------------------------|
 | Hypervisor | `hypervisor` | `hypervisors.libvirt`           | `hypervisors.simulated`          |
 | Registry   | `registry`   | SQLite (`actors.real.registry`) | `actors.simulated.registry`      |
+| Solver     | `solver`     | a process (`actors.real.solver`) | `actors.simulated.solver`       |
 | Transport  | (World.send) | gRPC and sealed UDP             | simulated network                |
 | Clock      | (World.now_s, World.after) | asyncio           | virtual                          |
 """
@@ -14,9 +15,11 @@ import msgspec
 
 from lucos.actors.message import Message
 from lucos.model import AnyAction, VmSpec, VmState
+from lucos.placement.problem import Budget, Problem, Solution
 
 HYPERVISOR = "hypervisor"
 REGISTRY = "registry"
+SOLVER = "solver"
 
 # --- Hypervisor ---------------------------------------------------------------------------------
 
@@ -39,7 +42,7 @@ class Perform(Message, frozen=True):
 
 
 class Performed(Message, frozen=True):
-    """Outcome of `Perform` or `SetWorkload`. `downtime_ms` is the guest's freeze in a migration.
+    """Outcome of `Perform`, `SetWorkload` or `SetSpec`. `downtime_ms` is the guest's freeze in a migration.
 
     On failure `error` says why, and `kind` is the name of the error class in lucos.errors.
     """
@@ -64,6 +67,13 @@ class SetWorkload(Message, frozen=True):
     call_id: int
     vm: str
     workload: str
+
+
+class SetSpec(Message, frozen=True):
+    """Write another description of the VM of that id into its own record; answered by `Performed`."""
+
+    call_id: int
+    spec: VmSpec
 
 
 class Sample(Message, frozen=True):
@@ -170,3 +180,31 @@ class RegistryReply(Message, frozen=True):
     ok: bool
     records: tuple[Record, ...] = ()
     error: str = ""
+
+
+# --- Solver -------------------------------------------------------------------------------------
+
+
+class Warm(Message, frozen=True):
+    """A problem may come soon: be ready for it. No answer."""
+
+
+class Solve(Message, frozen=True):
+    """Solve a placement problem; answered by one `Solved` to the sender, at `deadline_s` from now at last.
+
+    Problems wait for one another in the order they came.
+    """
+
+    call_id: int
+    problem: Problem
+    budget: Budget
+    deadline_s: float
+
+
+class Solved(Message, frozen=True):
+    """The solution, or why there is none (`kind` is the name of the error class in lucos.errors)."""
+
+    call_id: int
+    solution: Solution | None = None
+    error: str = ""
+    kind: str = ""

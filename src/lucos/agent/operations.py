@@ -20,16 +20,21 @@ from lucos.agent.protocol import DrainReport, Info, NodeRow, Outcome, VeRow, VmR
 from lucos.agent.rows import node_rows, ve_rows, vm_rows
 from lucos.environments.messages import (
     ENVIRONMENTS,
+    ApplyVe,
     Managed,
     ManageVms,
     MoveVm,
+    Planned,
+    PlanVe,
     RunVe,
     Survey,
     Surveyed,
 )
+from lucos.environments.placing import SOLVE_TIMEOUT_S
 from lucos.environments.survey import find_ve, known_vms, locations, resolve_vm, unknown
 from lucos.errors import OperationFailed, Refused, Unreachable, from_wire
-from lucos.model import Event, VirtualEnvironment
+from lucos.model import Event, Plan, VirtualEnvironment
+from lucos.model.proposal import Proposal
 from lucos.model.workload import check_workload
 from lucos.resources.messages import HOST, Executed, SetDraining, SetLoad
 
@@ -153,12 +158,33 @@ class Operations:
         return list(answer.outcomes)
 
     async def run(self, emit: Emit, ve: VirtualEnvironment, timeout_s: float = 300.0) -> VeRow:
-        for image in dict.fromkeys(vm.image for vm in ve.vms):
-            self._agent.check_image(image)
+        self._check_images(ve)
         about = {ve.name, *(vm.id for vm in ve.vms)}
         outcomes = await self._managed(emit, lambda c: RunVe(c, ve), timeout_s, about)
         nodes = tuple(sorted({o.node for o in outcomes}))
         return VeRow(ve.name, "running", len(ve.vms), len(outcomes), nodes)
+
+    async def plan(self, ve: VirtualEnvironment | None = None) -> Proposal:
+        self._check_images(ve)
+        asked = self._agent.runtime.ask(
+            ENVIRONMENTS, lambda c: PlanVe(c, ve), SURVEY_TIMEOUT_S + SOLVE_TIMEOUT_S
+        )
+        answer = await asked
+        assert isinstance(answer, Planned)
+        if answer.proposal is None:
+            raise from_wire(answer.kind, answer.error, answer.hint)
+        return answer.proposal
+
+    async def apply(
+        self, emit: Emit, ve: VirtualEnvironment, plan: Plan, timeout_s: float = 900.0
+    ) -> list[Outcome]:
+        self._check_images(ve)
+        about = {ve.name, *(vm.id for vm in ve.vms), *(step.action.vm for step in plan.actions)}
+        return await self._managed(emit, lambda c: ApplyVe(c, ve, plan), timeout_s, about)
+
+    def _check_images(self, ve: VirtualEnvironment | None) -> None:
+        for image in dict.fromkeys(vm.image for vm in ve.vms) if ve else ():
+            self._agent.check_image(image)
 
     async def _manage(self, emit: Emit, verb: str, target: str) -> list[Outcome]:
         vms = {target}
@@ -266,6 +292,8 @@ _ARGUMENT_TYPES = {
     "int": int,
     "bool": bool,
     "VirtualEnvironment": VirtualEnvironment,
+    "VirtualEnvironment | None": VirtualEnvironment | None,
+    "Plan": Plan,
 }
 
 

@@ -13,6 +13,8 @@ serial line both ways. Any agent answers for the whole LUC.
 | info     | name (VM, VE or node)                  |                | Info                       |
 | events   | since_s, limit, follow                 | Event          | null                       |
 | run      | ve: VirtualEnvironment, timeout_s      | Event          | VeRow                      |
+| plan     | ve? (none: end all violations)         |                | Proposal                   |
+| apply    | ve, plan (of the Proposal), timeout_s  | Event          | list[Outcome]              |
 | pause, unpause, stop, kill | target (VM or VE)    | Event          | list[Outcome]              |
 | migrate  | vm, node, force                        | Event          | Outcome                    |
 | load     | vm, workload                           |                | Outcome                    |
@@ -28,6 +30,7 @@ from __future__ import annotations
 import msgspec
 
 from lucos.model import Constraint, Detail, Outcome, VmSpec
+from lucos.model.proposal import Proposal
 
 __all__ = [
     "API_VERSION",
@@ -35,6 +38,7 @@ __all__ = [
     "Info",
     "NodeRow",
     "Outcome",
+    "Proposal",
     "Request",
     "VeRow",
     "VmRow",

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from lucos.agent.protocol import NodeRow, VeRow, VmRow
 from lucos.environments.messages import Surveyed
 from lucos.environments.survey import locations
-from lucos.model import Resources, VeState, VmSpec, VmState
+from lucos.model import VeState, VmSpec, VmState
 from lucos.overlay import Member
 from lucos.resources.messages import VmView
+from lucos.resources.repair import holding
 
 
 def vm_rows(survey: Surveyed, ve: str = "") -> list[VmRow]:
@@ -56,7 +57,7 @@ def node_rows(survey: Surveyed, members: Iterable[Member]) -> list[NodeRow]:
         snapshot = survey.snapshots.get(member.node)
         row = NodeRow(member.node, member.site, member.status, member.address)
         if snapshot is not None:
-            load = sum((i.demand for i in snapshot.instances), Resources())
+            load = holding(snapshot.instances)
             row = NodeRow(
                 member.node,
                 member.site,

@@ -11,8 +11,15 @@ from pathlib import Path
 
 import lucos
 from lucos.actors import Message, World
-from lucos.actors.ports import HYPERVISOR, REGISTRY
-from lucos.actors.real import GrpcTransport, RealRuntime, SealedDatagrams, Secrets, SqliteRegistry
+from lucos.actors.ports import HYPERVISOR, REGISTRY, SOLVER
+from lucos.actors.real import (
+    GrpcTransport,
+    RealRuntime,
+    SealedDatagrams,
+    Secrets,
+    SolverProcess,
+    SqliteRegistry,
+)
 from lucos.actors.real.tunnel import Tunnel
 from lucos.agent.api import Api
 from lucos.agent.config import AgentConfig
@@ -106,6 +113,7 @@ class Agent:
             Path(config.registry.path),
             lambda to, message: self.runtime.deliver(to, message, REGISTRY),
         )
+        self._solver = SolverProcess(lambda to, message: self.runtime.deliver(to, message, SOLVER))
         self._api = Api(self, Path(config.agent.socket))
 
     async def start(self) -> None:
@@ -117,6 +125,7 @@ class Agent:
         runtime = self.runtime
         runtime.register_port(HYPERVISOR, lambda m, s: self.hypervisor.receive(m, s))
         runtime.register_port(REGISTRY, lambda m, s: self._registry.receive(m, s))
+        runtime.register_port(SOLVER, self._solver.receive)
         runtime.register_port(EVENTS, self.events.receive)
         runtime.register_port(AGENT, self._describe)
         runtime.spawn(MEMBERSHIP, self._make_membership)
@@ -155,6 +164,7 @@ class Agent:
         await self.transport.close()
         await self.hypervisor.close()
         await self._registry.close()
+        await self._solver.close()
 
     # --- what operations ask ----------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ def migrate(
             node=node,
             force=force,
         )
-    _report([outcome], output)
+    report([outcome], output)
 
 
 @app.command(epilog=examples("luc load shop.web1 cpu:80", "luc load shop.db1 tick+dirty:20"))
@@ -112,7 +112,7 @@ def load(
     from lucos.model.workload import check_workload
 
     check_workload(workload)
-    _report([Client(socket).call("load", Outcome, vm=vm, workload=workload)], output)
+    report([Client(socket).call("load", Outcome, vm=vm, workload=workload)], output)
 
 
 @app.command(epilog=examples("luc console shop.web1", "luc console tick.clock | head"))
@@ -130,10 +130,11 @@ def _each(op: str, doing: str, target: str, watch: bool, output: Format, socket:
         outcomes = Client(socket).call(
             op, list[Outcome], on_event=tell, answer_timeout_s=ACTION_TIMEOUT_S, target=target
         )
-    _report(outcomes, output)
+    report(outcomes, output)
 
 
-def _report(outcomes: list[Outcome], output: Format) -> None:
+def report(outcomes: list[Outcome], output: Format) -> None:
+    """Print how each action ended; raises `OperationFailed` when one failed."""
     show_rows(outcomes, OUTCOME_COLUMNS, output)
     failed = [outcome for outcome in outcomes if not outcome.ok]
     if failed:

@@ -15,6 +15,9 @@ from lucos.errors import InputError, LucError
 
 _MODULES: dict[str, tuple[str, ...]] = {
     "control": ("run", "pause", "resume", "stop", "kill", "migrate", "load", "console"),
+    "changes": ("plan", "apply"),
+    "solving": ("solve", "check", "explain"),
+    "fmt": ("fmt",),
     "view": ("ps", "top", "info", "events"),
     "nodes": ("node", "ve"),
     "host": ("agent", "init"),
@@ -37,6 +40,7 @@ Exit codes:
   5  refused: understood, but it cannot be done now
   6  begun, and ended in another state than the one wanted
   130  interrupted
+luc solve, check and explain have codes of their own, told by their help.
 """
 
 

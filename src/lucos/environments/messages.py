@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lucos.actors import Message
-from lucos.model import Outcome, VirtualEnvironment
+from lucos.model import Outcome, Plan, VirtualEnvironment
+from lucos.model.proposal import Proposal
 from lucos.resources.messages import Snapshot
 
 ENVIRONMENTS = "environments"
@@ -31,6 +32,31 @@ class MoveVm(Message, frozen=True):
     vm: str
     node: str
     force: bool = False
+
+
+class PlanVe(Message, frozen=True):
+    """What would it take to have `ve` as described (None: to end all violations)? Answered by `Planned`."""
+
+    call_id: int
+    ve: VirtualEnvironment | None
+
+
+class Planned(Message, frozen=True):
+    """The proposal, or `error` (with `kind` and `hint`) when there is none."""
+
+    call_id: int
+    proposal: Proposal | None = None
+    error: str = ""
+    kind: str = ""
+    hint: str = ""
+
+
+class ApplyVe(Message, frozen=True):
+    """Make `ve` as described by exactly this plan, if it still holds; answered by `Managed`."""
+
+    call_id: int
+    ve: VirtualEnvironment
+    plan: Plan
 
 
 class Managed(Message, frozen=True):

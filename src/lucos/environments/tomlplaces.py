@@ -41,10 +41,9 @@ class Places:
                 self._texts[key] = (number + 1, 1) if opening and value == opening else begin
                 quote = opening if opening not in value[3:] else ""
 
-    def text_start(self, table: str, key: str) -> dict[str, int]:
-        """`first_line` and `first_column` of the string that `key` of `table` holds."""
-        line, column = self._texts.get((table, 0, key), (1, 1))
-        return {"first_line": line, "first_column": column}
+    def text_start(self, table: str, key: str) -> Place:
+        """Where the string that `key` of `table` holds begins."""
+        return self._texts.get((table, 0, key), (1, 1))
 
     def error(self, message: str, table: str, index: int = 0, key: str = "", *, hint: str = "") -> InputError:
         """An error at a field, or at its table when the field's place is not known."""

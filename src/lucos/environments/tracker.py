@@ -1,4 +1,4 @@
-"""The virtual environments tracker (VET), first cut: starts VEs whole or not at all, and acts on their VMs.
+"""The virtual environments tracker (VET): starts VEs whole or not at all, changes them, acts on their VMs.
 
 Any node's tracker can do it for any VE. The registry keeps one record per VE (its name is unique by
 compare-and-swap); where VMs run is asked of the hosts themselves.
@@ -12,15 +12,18 @@ from functools import partial
 import msgspec
 
 from lucos.actors import Actor, Calls, Message, World, address
-from lucos.actors.ports import REGISTRY, RegistryGet, RegistryPut, RegistryReply
+from lucos.actors.ports import REGISTRY, RegistryGet, RegistryPut, RegistryReply, Solved
+from lucos.environments.changes import Applying, Planning
 from lucos.environments.messages import (
-    Managed,
+    ApplyVe,
     ManageVms,
     MoveVm,
+    PlanVe,
     RunVe,
     Survey,
     Surveyed,
 )
+from lucos.environments.placing import ask_solver, nodes_left_out, start_problem, with_rules
 from lucos.environments.records import GONE, PREFIX, REGISTRY_TIMEOUT_S, amend, decode, failure
 from lucos.environments.survey import (
     check_placeable,
@@ -30,17 +33,16 @@ from lucos.environments.survey import (
     resolve_vm,
     unknown,
 )
+from lucos.environments.task import Task
 from lucos.errors import InputError, LucError
 from lucos.model import (
     AnyAction,
     Boot,
-    Configuration,
-    Instance,
     Kill,
     Migrate,
     Outcome,
     Pause,
-    Resources,
+    Plan,
     Shutdown,
     Unpause,
     VeState,
@@ -51,9 +53,9 @@ from lucos.model import (
     to_json,
 )
 from lucos.overlay.messages import MEMBERSHIP, MembersChanged, Watch
-from lucos.placement import Problem, solve
-from lucos.resources.demand import expected_cpu_pct
+from lucos.resources.dvms.execution import Execution
 from lucos.resources.messages import HOST, Execute, Executed, Snapshot, TakeSnapshot
+from lucos.resources.repair import why_not
 
 SURVEY_TIMEOUT_S = 2.0
 ACTION_TIMEOUT_S = 300.0
@@ -75,6 +77,7 @@ class Environments(Actor):
         self.calls = Calls(world)
         self.alive: list[str] = [world.node]
         self._asked: dict[int, str] = {}
+        self._executions: list[Execution] = []
         world.send(MEMBERSHIP, Watch())
 
     def receive(self, message: Message, sender: str) -> None:
@@ -84,8 +87,14 @@ class Environments(Actor):
             case MembersChanged(members=members):
                 self.alive = sorted({self.world.node} | {m.node for m in members if m.present})
                 self._give_up_on_the_dead()
+                for execution in list(self._executions):
+                    execution.nodes_died(execution.nodes - set(self.alive))
             case Survey(call_id=call_id):
                 self.survey(lambda s: self.world.send(sender, msgspec.structs.replace(s, call_id=call_id)))
+            case PlanVe():
+                Planning(self, message, sender)
+            case ApplyVe():
+                Applying(self, message, sender)
             case RunVe() | ManageVms() | MoveVm():
                 _Task(self, message, sender)
 
@@ -118,6 +127,22 @@ class Environments(Actor):
         self._asked.update({call_id: where[vm] for vm, call_id in calls.items()})
         self._give_up_on_the_dead()
 
+    def carry_out(
+        self, plan: Plan, specs: Mapping[str, VmSpec], then: Callable[[dict[int, Executed | None]], None]
+    ) -> None:
+        """Have hosts do what a plan says, by its dependencies; `then` gets the outcomes by number of action.
+
+        After a failure nothing new begins: what the plan rested on is no longer true.
+        """
+
+        def finished(_failures: dict[str, str]) -> None:
+            self._executions.remove(execution)
+            then(execution.outcomes)
+
+        execution = Execution(plan, "", self.calls, ACTION_TIMEOUT_S, finished, specs)
+        self._executions.append(execution)
+        execution.start()
+
     def _give_up_on_the_dead(self) -> None:
         for call_id in [c for c, node in self._asked.items() if node not in self.alive]:
             self.calls.give_up(call_id)
@@ -139,43 +164,22 @@ class Environments(Actor):
         self.calls.ask(REGISTRY, lambda c: RegistryGet(c, PREFIX), SURVEY_TIMEOUT_S, registry)
 
 
-class _Task:
-    """One request under way: survey, decide, act, record, answer. Errors of ours become its answer."""
+class _Task(Task):
+    """`luc run`, and what is done to VMs that run."""
 
     def __init__(self, tracker: Environments, request: RunVe | ManageVms | MoveVm, sender: str) -> None:
-        self._tracker = tracker
-        self._world = tracker.world
-        self._calls = tracker.calls
         self._request = request
-        self._sender = sender
         self._booted: dict[str, str] = {}
         self._placements = 0
-        tracker.survey(self._guarded(self._surveyed))
+        super().__init__(tracker, request, sender)
 
-    def _guarded(self, step: Callable[[Surveyed], None]) -> Callable[[Surveyed], None]:
-        def guarded(survey: Surveyed) -> None:
-            try:
-                step(survey)
-            except LucError as error:
-                self._fail(error.message, error.kind, error.hint)
-
-        return guarded
-
-    def _answer(self, outcomes: list[Outcome]) -> None:
-        self._world.send(self._sender, Managed(self._request.call_id, tuple(outcomes)))
-
-    def _fail(self, error: str, kind: str, hint: str = "") -> None:
-        self._world.send(self._sender, Managed(self._request.call_id, error=error, kind=kind, hint=hint))
-
-    def _surveyed(self, survey: Surveyed) -> None:
-        if survey.error:
-            self._fail(survey.error, "Unreachable")
-            return
+    def surveyed(self, survey: Surveyed) -> None:
         match self._request:
-            case RunVe(ve=ve):
+            case RunVe(ve=given):
+                ve = with_rules(given)
                 if find_ve(survey, ve.name):
                     hint = f"luc info {ve.name} shows it; choose another name, or stop it first"
-                    self._fail(f"a VE called {ve.name} exists already", "AlreadyExists", hint)
+                    self.fail(f"a VE called {ve.name} exists already", "AlreadyExists", hint)
                     return
                 check_placeable(survey, ve)
                 self._claim(ve, survey)
@@ -189,44 +193,37 @@ class _Task:
     def _claim(self, ve: VirtualEnvironment, survey: Surveyed) -> None:
         def claimed(reply: RegistryReply | None) -> None:
             if why := failure(reply):
-                self._fail(why, "Unreachable")
+                self.fail(why, "Unreachable")
             elif reply is not None and not reply.ok:
-                self._fail(f"a VE called {ve.name} exists already", "AlreadyExists")
+                self.fail(f"a VE called {ve.name} exists already", "AlreadyExists")
             else:
-                self._world.emit("ve.submitted", ve.name, f"{len(ve.vms)} VMs")
+                self.world.emit("ve.submitted", ve.name, f"{len(ve.vms)} VMs")
                 self._place(ve, survey)
 
         key = PREFIX + ve.name
         put = partial(RegistryPut, key=key, value=to_json(ve), expected_version=0)
-        self._calls.ask(REGISTRY, put, REGISTRY_TIMEOUT_S, claimed)
+        self.calls.ask(REGISTRY, put, REGISTRY_TIMEOUT_S, claimed)
 
     def _place(self, ve: VirtualEnvironment, survey: Surveyed) -> None:
         self._placements += 1
-        nodes, instances = {}, {}
-        for name, snapshot in sorted(survey.snapshots.items()):
-            room = snapshot.node.capacity - snapshot.reserved
-            nodes[name] = msgspec.structs.replace(snapshot.node, capacity=room)
-            instances.update({i.spec.id: i for i in snapshot.instances})
-        running = frozenset(instances)
+        running = locations(survey)
         lost = [vm for vm in self._booted if vm not in running]
         if lost:
             self._undo(ve, f"{lost[0]} was lost on {self._booted[lost[0]]}", "OperationFailed")
             return
-        for vm in ve.vms:
-            if vm.id not in instances:
-                demand = Resources(expected_cpu_pct(vm.workload), vm.memory_mib)
-                instances[vm.id] = Instance(vm, None, VmState.READY, demand)
-        # Nodes in trouble are left to the scheduler: they take no newcomer, and nobody is moved here.
-        sound = {
-            n: node for n, node in nodes.items() if not node.draining and not survey.snapshots[n].violation
-        }
-        here = {vm: i for vm, i in instances.items() if i.node is None or i.node in sound}
-        solution = solve(Problem(Configuration(sound, here), ve.constraints, headroom=0.0, fixed=running))
-        if not solution.solved:
-            self._undo(ve, f"{ve.name} cannot be placed: {'; '.join(solution.reasons)}", "Refused")
-            return
-        specs = {vm.id: vm for vm in ve.vms}
-        self._boot(ve, {s.action.vm: s.action for s in solution.plan.actions}, specs)
+        problem = start_problem(survey, ve)
+
+        def placed(answer: Solved | None) -> None:
+            why = why_not(answer)
+            if why or answer is None or answer.solution is None:
+                kind = answer.kind if answer else "Unreachable"
+                hint = nodes_left_out(problem)
+                self._undo(ve, f"{ve.name} cannot be placed: {why}", kind or "Refused", hint=hint)
+            else:
+                specs = {vm.id: vm for vm in ve.vms}
+                self._boot(ve, {s.action.vm: s.action for s in answer.solution.plan.actions}, specs)
+
+        ask_solver(self.calls, problem, placed)
 
     def _boot(self, ve: VirtualEnvironment, boots: dict[str, AnyAction], specs: dict[str, VmSpec]) -> None:
         def ended(answers: dict[str, Executed | None]) -> None:
@@ -238,7 +235,7 @@ class _Task:
                 a is not None and a.kind == "Refused" for a in failed.values()
             ):
                 # A host promised its room to others meanwhile: place what is left with what is true now.
-                self._tracker.survey(lambda survey: self._place(ve, survey))
+                self.tracker.survey(lambda survey: self._place(ve, survey))
             else:
                 vm, first = next(iter(failed.items()))
                 why = first.error if first else f"{where[vm]} did not answer"
@@ -246,23 +243,28 @@ class _Task:
                 self._undo(ve, f"{vm}: {why}", first.kind if first else "OperationFailed", unsure)
 
         where = {vm: action.node for vm, action in boots.items() if isinstance(action, Boot)}
-        self._tracker.act(boots, where, "asked to run", ended, specs=specs)
+        self.tracker.act(boots, where, "asked to run", ended, specs=specs)
 
     def _booted_all(self, ve: VirtualEnvironment) -> None:
         def recorded(error: str) -> None:
             if error:
                 self._undo(ve, f"{ve.name} was started, but {error}", "OperationFailed")
                 return
-            self._world.emit("ve.running", ve.name, f"{len(ve.vms)} VMs run")
-            self._answer([Outcome(vm, True, VmState.RUNNING, node) for vm, node in self._booted.items()])
+            self.world.emit("ve.running", ve.name, f"{len(ve.vms)} VMs run")
+            self.answer([Outcome(vm, True, VmState.RUNNING, node) for vm, node in self._booted.items()])
 
         def started(record: VirtualEnvironment) -> VirtualEnvironment:
             return msgspec.structs.replace(record, state=after_ve_event(VeState.WAITING, "run"))
 
-        amend(self._calls, ve.name, started, recorded)
+        amend(self.calls, ve.name, started, recorded)
 
     def _undo(
-        self, ve: VirtualEnvironment, error: str, kind: str, unsure: Mapping[str, str] | None = None
+        self,
+        ve: VirtualEnvironment,
+        error: str,
+        kind: str,
+        unsure: Mapping[str, str] | None = None,
+        hint: str = "",
     ) -> None:
         """Half a VE is no VE: kill what was booted or may have been, forget the record, then say why.
 
@@ -272,15 +274,15 @@ class _Task:
 
         def undone(answers: dict[str, Executed | None]) -> None:
             left = {
-                vm for vm, answer in answers.items() if answer is None and where[vm] in self._tracker.alive
+                vm for vm, answer in answers.items() if answer is None and where[vm] in self.tracker.alive
             }
             hosts = ", ".join(sorted({where[vm] for vm in left}))
-            hint = f"luc kill {ve.name} once {hosts} answers" if left else ""
-            self._world.emit("ve.refused", ve.name, error)
-            amend(self._calls, ve.name, partial(_keep, kept=left), lambda _: self._fail(error, kind, hint))
+            then = f"luc kill {ve.name} once {hosts} answers" if left else hint
+            self.world.emit("ve.refused", ve.name, error)
+            amend(self.calls, ve.name, partial(_keep, kept=left), lambda _: self.fail(error, kind, then))
 
         kills = {vm: Kill(vm, node) for vm, node in where.items()}
-        self._tracker.act(kills, where, f"{ve.name} failed to start", undone)
+        self.tracker.act(kills, where, f"{ve.name} failed to start", undone)
 
     # --- act on what runs -------------------------------------------------------------------------------
 
@@ -300,18 +302,18 @@ class _Task:
             def recorded(error: str) -> None:
                 if error and error != GONE:
                     hint = "ask for it again when the registry answers"
-                    self._fail(f"{target}: done on its hosts, but {error}", "Unreachable", hint)
+                    self.fail(f"{target}: done on its hosts, but {error}", "Unreachable", hint)
                 else:
-                    self._answer(outcomes)
+                    self.answer(outcomes)
 
             if ve is not None and len(done) == len(vms):
                 self._live_on(ve.name, event, recorded)
             elif event == "stop" and done:
                 self._shrink(vms[0].partition(".")[0], done, recorded)
             else:
-                self._answer(outcomes)
+                self.answer(outcomes)
 
-        self._tracker.act(here, where, f"asked to {verb}", ended)
+        self.tracker.act(here, where, f"asked to {verb}", ended)
 
     def _shrink(self, name: str, gone: set[str], then: Callable[[str], None]) -> None:
         """VMs ended one by one leave the VE's record, and the last one ends the VE."""
@@ -319,10 +321,10 @@ class _Task:
         def without(ve: VirtualEnvironment) -> VirtualEnvironment | None:
             left = _keep(ve, {vm.id for vm in ve.vms} - gone)
             if left is None:
-                self._world.emit("ve.terminated", name, "its last VM ended")
+                self.world.emit("ve.terminated", name, "its last VM ended")
             return left
 
-        amend(self._calls, name, without, then)
+        amend(self.calls, name, without, then)
 
     def _live_on(self, name: str, event: str, then: Callable[[str], None]) -> None:
         """Record the VE's next state; a VE that has ended is forgotten and its name free again."""
@@ -332,29 +334,29 @@ class _Task:
                 state = after_ve_event(ve.state, event)
             except LucError:
                 state = ve.state
-            self._world.emit(f"ve.{state}", name, f"after {event}")
+            self.world.emit(f"ve.{state}", name, f"after {event}")
             return None if state is VeState.TERMINATED else msgspec.structs.replace(ve, state=state)
 
-        amend(self._calls, name, next_state, then)
+        amend(self.calls, name, next_state, then)
 
     def _move(self, name: str, node: str, force: bool, survey: Surveyed) -> None:
         vm = resolve_vm(survey, name)
         where = locations(survey)
         if node not in survey.snapshots:
             if node in survey.silent:
-                self._fail(f"{node} does not answer", "Unreachable")
+                self.fail(f"{node} does not answer", "Unreachable")
                 return
             raise unknown("node", node, survey.snapshots)
         if vm not in where:
-            self._fail(f"{vm} runs on no host that answers", "OperationFailed")
+            self.fail(f"{vm} runs on no host that answers", "OperationFailed")
             return
 
         def ended(answers: dict[str, Executed | None]) -> None:
             outcome = _outcome(vm, node, answers[vm], VmState.RUNNING)
-            self._answer([outcome if outcome.ok else msgspec.structs.replace(outcome, node=where[vm])])
+            self.answer([outcome if outcome.ok else msgspec.structs.replace(outcome, node=where[vm])])
 
         action = {vm: Migrate(vm, where[vm], node)}
-        self._tracker.act(action, where, "asked to migrate", ended, force=force)
+        self.tracker.act(action, where, "asked to migrate", ended, force=force)
 
 
 def _keep(ve: VirtualEnvironment, kept: set[str]) -> VirtualEnvironment | None:

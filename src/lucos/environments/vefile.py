@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,9 +28,9 @@ import msgspec
 
 from lucos.environments.tomlplaces import Places
 from lucos.errors import InputError
-from lucos.model import VirtualEnvironment, VmSpec
+from lucos.model import Constraint, VirtualEnvironment, VmSpec
 from lucos.model.workload import check_workload
-from lucos.plasma import compile_script
+from lucos.plasma import Source, compile_script, format_script, read_source
 from lucos.plasma.errors import suggestion
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
@@ -82,6 +83,9 @@ _EXAMPLES = {
     ("vm", "name"): 'name = "web"',
 }
 _TYPES = {"int": "a whole number", "str": "a text", "object": "a table", "array": "a list"}
+_PLASMA = re.compile(
+    r"""^\s*plasma\s*=\s*('{3}.*?'{3}|"{3}.*?"{3}|'[^'\n]*'|"(?:[^"\\\n]|\\.)*")""", re.DOTALL | re.MULTILINE
+)
 _RULES = {
     "name": "1 to 32 of a-z, 0-9 and -, beginning with a letter or digit",
     "image": "the name of an image (a-z, 0-9, dot, dash, underscore)",
@@ -90,12 +94,7 @@ _RULES = {
 
 def load_ve(path: Path) -> VirtualEnvironment:
     """The VE described by a file; raises `InputError` (or `PlasmaErrors`) at the line at fault."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"cannot read: {reason}", file=str(path)) from None
-    return parse_ve(text, file=str(path))
+    return parse_ve(read_source(path).text, file=str(path))
 
 
 def parse_ve(text: str, *, file: str = "") -> VirtualEnvironment:
@@ -103,13 +102,9 @@ def parse_ve(text: str, *, file: str = "") -> VirtualEnvironment:
     places = Places(text, file)
     content = _decode(text, places)
     vms = _vm_names(content.vm, places)
-    constraints = compile_script(
-        content.constraints.plasma,
-        vms=list(vms),
-        ve=content.ve.name,
-        file=file,
-        **places.text_start("constraints", "plasma"),
-    )
+    constraints = _rules(content, list(vms), file, places) if content.constraints.plasma else []
+    if constraints:
+        from lucos.placement.judging import speaks_of
     specs = []
     for name, group in vms.items():
         full = f"{content.ve.name}.{name}"
@@ -121,10 +116,56 @@ def parse_ve(text: str, *, file: str = "") -> VirtualEnvironment:
                 cpu=group.cpu,
                 memory_mib=group.memory_mib,
                 workload=group.workload,
-                constraints=tuple(c for c in constraints if full in c.vms),
+                constraints=tuple(rule for rule in constraints if speaks_of(rule, full)),
             )
         )
     return VirtualEnvironment(content.ve.name, tuple(specs), tuple(constraints), source=text)
+
+
+def _rules(content: _File, vms: list[str], file: str, places: Places) -> list[Constraint]:
+    """The constraints of the VE; raises `InputError` when they contradict each other."""
+    # Imported here: what a VE without rules needs not is not loaded.
+    from lucos.placement.cluster import Cluster, Node, Vm
+    from lucos.placement.constraints import SIGNATURES
+    from lucos.placement.validation import contradictions
+
+    def wrong(rules: Sequence[Constraint]) -> list[str]:
+        # The hosts are not known here: those that are named, and others, so many that each VM has one.
+        named = {node for rule in rules for nodes in (rule.nodes, *rule.groups) for node in nodes}
+        hosts = [Node(name, {}) for name in (*sorted(named), *(f"another host {n}" for n in range(len(vms))))]
+        running = [Vm(f"{content.ve.name}.{vm}", {}) for vm in vms]
+        return contradictions(rules, Cluster.of(hosts, running))
+
+    line, column = places.text_start("constraints", "plasma")
+    return compile_script(
+        content.constraints.plasma,
+        vms=vms,
+        ve=content.ve.name,
+        signatures=SIGNATURES,
+        contradictions=wrong,
+        file=file,
+        first_line=line,
+        first_column=column,
+    )
+
+
+def format_ve(text: str, *, file: str = "") -> str:
+    """The text of a VE file with its Plasma script laid out anew; raises as `parse_ve` does."""
+    places = Places(text, file)
+    script = _decode(text, places).constraints.plasma
+    line, column = places.text_start("constraints", "plasma")
+    lines = text.split("\n")
+    formatted = format_script(Source(script, file, line, column))
+    if formatted.rstrip("\n") == script.rstrip("\n"):
+        return text
+    # The value begins on the line of its field, whose quotes are before the start of the text.
+    found = _PLASMA.search(text, sum(len(above) + 1 for above in lines[: max(0, line - 2)]))
+    laid = f"{text[: found.start(1)]}'''\n{formatted}'''{text[found.end(1) :]}" if found else ""
+    data = tomllib.loads(text)
+    data["constraints"]["plasma"] = formatted
+    if not laid or "'''" in formatted or tomllib.loads(laid) != data:
+        raise places.error("only a script in quotes of its own field can be formatted", "constraints")
+    return laid
 
 
 def _decode(text: str, places: Places) -> _File:

@@ -25,6 +25,7 @@ from lucos.actors.ports import (
     Performed,
     Sample,
     Sampled,
+    SetSpec,
     SetWorkload,
     Subscribe,
 )
@@ -46,7 +47,18 @@ from lucos.hypervisors.guest_channel import ask_guest
 from lucos.hypervisors.migration import MigrationProgress, Migrations
 from lucos.hypervisors.settings import HypervisorSettings
 from lucos.images import Image, list_images, load_image
-from lucos.model import Boot, Kill, Migrate, Pause, Resume, Shutdown, Suspend, Unpause, after_vm_event
+from lucos.model import (
+    Boot,
+    Kill,
+    Migrate,
+    Pause,
+    Resume,
+    Shutdown,
+    Suspend,
+    Unpause,
+    VmSpec,
+    after_vm_event,
+)
 from lucos.model.workload import parse_workload
 
 _TASKS_MAX = 256
@@ -183,6 +195,8 @@ class LibvirtHypervisor:
             case Perform():
                 vm, what = message.action.vm, type(message.action).__name__.lower()
                 self._answer(message.call_id, sender, vm, what, lambda: self._perform(message))
+            case SetSpec(call_id=call_id, spec=spec):
+                self._answer(call_id, sender, spec.id, "describe", lambda: self._set_spec(spec))
             case SetWorkload():
                 self._answer(message.call_id, sender, message.vm, "load", lambda: self._set_workload(message))
 
@@ -306,6 +320,10 @@ class LibvirtHypervisor:
                 await self._call(vm, lambda d: d.kill(vm))
         finally:
             del self._ended[vm]
+
+    async def _set_spec(self, spec: VmSpec) -> float:
+        await self._call(spec.id, lambda d: d.set_spec(spec.id, spec))
+        return 0.0
 
     async def _set_workload(self, request: SetWorkload) -> float:
         vm = request.vm

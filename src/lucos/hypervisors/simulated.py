@@ -17,6 +17,7 @@ from lucos.actors.ports import (
     Performed,
     Sample,
     Sampled,
+    SetSpec,
     SetWorkload,
     Subscribe,
     VmSample,
@@ -35,6 +36,7 @@ from lucos.model import (
     Shutdown,
     Suspend,
     Unpause,
+    VmSpec,
     VmState,
     after_vm_event,
 )
@@ -142,6 +144,19 @@ class SimulatedFleet:
             raise Refused(f"{vm} on {host} is {domain.state}", hint="only a running guest takes a workload")
         domain.workload = workload
         self.set_demand(vm, cpu_pct)
+
+    def set_spec(self, host: str, spec: VmSpec) -> None:
+        """Raises `UnknownObject` or `Refused` when no such VM is here and idle."""
+        self._hosts[host].idle_domain(spec.id).spec = spec
+
+    def asleep(self) -> set[str]:
+        """VMs whose memory is saved on a host, up or not."""
+        return {
+            vm
+            for host in self._hosts.values()
+            for vm, domain in host.domains.items()
+            if domain.state is VmState.SLEEPING
+        }
 
     def abort_migration(self, host: str, vm: str) -> None:
         for migration in self._migrations:
@@ -340,6 +355,13 @@ class SimulatedHypervisor(Actor):
             case SetWorkload(call_id=call_id, vm=vm, workload=workload):
                 try:
                     self._fleet.set_workload(node, vm, workload)
+                except LucError as error:
+                    send(sender, Performed(call_id, False, error.message, error.kind))
+                else:
+                    send(sender, Performed(call_id, True))
+            case SetSpec(call_id=call_id, spec=spec):
+                try:
+                    self._fleet.set_spec(node, spec)
                 except LucError as error:
                     send(sender, Performed(call_id, False, error.message, error.kind))
                 else:

@@ -9,7 +9,10 @@ from contextlib import contextmanager
 import msgspec
 
 from lucos.model import Constraint, Detail, Event
-from lucos.placement import broken
+from lucos.placement.cluster import Cluster, Node, Vm
+from lucos.placement.judging import broken
+from lucos.placement.live import judged
+from lucos.placement.moment import Moment
 
 Say = Callable[[str], None]
 
@@ -135,9 +138,11 @@ class Account:
 
     def check_rules(self, rules: tuple[Constraint, ...], where: dict[str, str]) -> None:
         """Add to the report the rules that do not hold with VMs at `where`."""
-        hosts = {vm: {node} for vm, node in where.items()}
-        for rule in rules:
-            why = broken(rule, hosts)
+        nodes = [Node(name, {}) for name in dict.fromkeys(where.values())]
+        cluster = Cluster.of(nodes, [Vm(vm, {}, node) for vm, node in where.items()])
+        moment = Moment({vm: frozenset((node,)) for vm, node in where.items()}, cluster)
+        for rule in judged(rules):
+            why = broken(rule, moment)
             if why and why not in self.report.constraints_broken:
                 self.report.constraints_broken.append(why)
 

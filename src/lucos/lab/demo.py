@@ -27,7 +27,8 @@ from lucos.overlay import successor_order
 
 LAB = "demo"
 HOSTS, SITES, RTT_MS, CPUS = 4, 2, 20.0, 0.5
-BUSY_PCT, NEAR_FULL_PCT = 20, 28
+# What the VMs of the busy host want together, and one VM of the full one, in percent of a core.
+BUSY_PCT, NEAR_FULL_PCT = 54, 28
 MINI = Path("/var/lib/luc/images/mini")
 
 
@@ -162,9 +163,9 @@ class _Demo:
             before = len(violations)
             full = next(vm for vm, node in sorted(where.items()) if node == neighbour)
             self._load(full, f"tick+cpu:{NEAR_FULL_PCT}")
-            for vm, node in sorted(where.items()):
-                if node == busiest:
-                    self._load(vm, f"tick+cpu:{BUSY_PCT}")
+            busy = sorted(vm for vm, node in where.items() if node == busiest)
+            for vm in busy:
+                self._load(vm, f"tick+cpu:{BUSY_PCT // len(busy)}")
             self._wait("an overload", lambda: len(violations) > before, 60.0)
             self._wait("relief", lambda: not self._account.open_violations(), 120.0)
             self._places()

@@ -67,9 +67,9 @@ def run_simulated(say: Say) -> Account:
     with account.phase("overload", text, clock):
         full = next(vm for vm, node in places.items() if node == neighbour)
         load(full, neighbour, f"tick+cpu:{NEAR_FULL_PCT}")
-        for vm, node in places.items():
-            if node == busiest:
-                load(vm, node, f"tick+cpu:{BUSY_PCT}")
+        busy = [vm for vm, node in places.items() if node == busiest]
+        for vm in busy:
+            load(vm, busiest, f"tick+cpu:{BUSY_PCT // len(busy)}")
         wait("an overload", lambda: bool(account.report.violations), 60.0)
         wait("relief", lambda: not account.open_violations(), 120.0)
     for vm, node in where().items():

@@ -5,9 +5,11 @@ Shapes: V VMs, N nodes, R resources. Amounts are scaled to integers per resource
 
 from __future__ import annotations
 
-import msgspec
-import numpy as np
+from typing import Any
 
+import msgspec
+
+from lucos.placement.lazy import np
 from lucos.placement.primitives import Amounts, AnyPrimitive, Ints, Mask
 from lucos.placement.problem import Problem
 
@@ -58,6 +60,8 @@ class Arrays(msgspec.Struct, eq=False):
     clashes: list[tuple[int, ...]] = []  # rules that contradict each other outright
     # In-flight actions hold their source until then: (node, VM, ticks).
     leaving: list[tuple[int, int, int]] = []
+    # What several rules share (masks of the same nodes, what runs where now): see `constraints.lowered`.
+    cache: dict[Any, Any] = {}
 
     @property
     def runs(self) -> Mask:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import msgspec
 
@@ -23,7 +23,7 @@ class Moment(msgspec.Struct):
     hosts: Mapping[str, frozenset[str]]
     cluster: Cluster = Cluster()
     states: Mapping[str, VmState] = {}
-    online: frozenset[str] | None = None
+    online: Set[str] | None = None
     allocations: Mapping[str, Mapping[str, float]] = {}
     start: Moment | None = None
 
@@ -35,7 +35,8 @@ class Moment(msgspec.Struct):
         known = self.states.get(vm)
         return known if known is not None else VmState.RUNNING if self.of(vm) else VmState.READY
 
-    def allocated(self, vm: str, resource: str) -> float:
+    def allocated(self, vm: str, resource: str, _node: str = "") -> float:
+        """What `vm` holds of a resource; on `_node`, where a VM that migrates gets another amount there."""
         own = self.allocations.get(vm, {})
         return own[resource] if resource in own else self.cluster.vms[vm].demand.get(resource, 0.0)
 

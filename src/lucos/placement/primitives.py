@@ -10,15 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int32]
-Amounts = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
+from lucos.placement.lazy import np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int32]
+    Amounts = npt.NDArray[np.int64]
+    Mask = npt.NDArray[np.bool_]
+else:
+    Ints = Amounts = Mask = Any
 
 
 class Primitive(msgspec.Struct, frozen=True, kw_only=True, eq=False):

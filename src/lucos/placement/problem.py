@@ -19,7 +19,7 @@ class Objective(StrEnum):
     MIGRATED_MEMORY = "migrated_memory"  # memory of the VMs that are migrated
     MAKESPAN = "makespan"  # seconds until the last action ends
     NODES_USED = "nodes_used"  # nodes that hold running VMs in the result
-    BALANCE = "balance"  # sum over nodes and resources of |load - mean load|, in thousandths of capacity
+    BALANCE = "balance"  # thousandths of all capacity that is loaded elsewhere than an even spread would
     ENERGY = "energy"  # watts in the result
     PENALTY = "penalty"  # weights of the soft constraints that the result breaks
 

@@ -140,6 +140,11 @@ class Detector:
         self._above = 0
         self.since_s: float | None = None
 
+    @property
+    def rising(self) -> bool:
+        """Above capacity at the last reading and not at the one before."""
+        return self._above == 1 and self.since_s is None
+
     def update(self, load: Resources, capacity: Resources, now_s: float) -> str:
         """The overload in words, "" when there is none (or not for long enough)."""
         memory_over = load.memory_mib > capacity.memory_mib

@@ -17,11 +17,12 @@ from lucos.actors.ports import (
     Performed,
     Sample,
     Sampled,
+    SetSpec,
     SetWorkload,
     Subscribe,
 )
-from lucos.model import Boot, Migrate, Node, Resources, VmSpec
-from lucos.resources.demand import Detector, expected_cpu_pct
+from lucos.model import Boot, Migrate, Node, Resources, Resume, Suspend, VmSpec, VmState
+from lucos.resources.demand import expected_cpu_pct
 from lucos.resources.inventory import Inventory, Reservation
 from lucos.resources.messages import (
     DVMS,
@@ -30,7 +31,7 @@ from lucos.resources.messages import (
     Executed,
     Granted,
     InFlight,
-    Relief,
+    Redescribe,
     Reserve,
     Reserved,
     SetDraining,
@@ -38,9 +39,9 @@ from lucos.resources.messages import (
     Snapshot,
     TakeSnapshot,
     Unreserve,
-    Violation,
     VmView,
 )
+from lucos.resources.monitor import Monitor
 
 # Time for the parts of an action that are not the action: admission, libvirt's own calls, an abort.
 MARGIN_S = 30.0
@@ -76,14 +77,11 @@ class Host(Actor):
         super().__init__(world)
         self._settings = settings
         self._calls = Calls(world)
-        self._inventory = Inventory(world.node, settings.capacity)
         self._flights: dict[str, _Flight] = {}
-        self._detector = Detector()
-        self._violation = ""
-        self._violation_since_s = 0.0
         self._told: dict[str, int] | None = None
         self._granted = ""
-        self._draining = world.load() == b"draining"
+        self._inventory = Inventory(Node(world.node, settings.capacity, settings.site))
+        self._monitor = Monitor(world, self._inventory)
         world.send(HYPERVISOR, Subscribe())
         world.after(0.0, _Tick())
 
@@ -107,6 +105,8 @@ class Host(Actor):
                 self._set_draining(message, sender)
             case SetLoad():
                 self._set_load(message, sender)
+            case Redescribe():
+                self._redescribe(message, sender)
             case Granted(partition=partition):
                 self._granted = partition
             case DomainChanged():
@@ -115,12 +115,9 @@ class Host(Actor):
     @property
     def violation(self) -> str:
         """What is wrong with the node now, "" when nothing."""
-        return self._violation
+        return self._monitor.violation
 
     # --- what is here ------------------------------------------------------------------------------
-
-    def _node(self) -> Node:
-        return Node(self.world.node, self._settings.capacity, self._settings.site, self._draining)
 
     def _snapshot(self, call_id: int) -> Snapshot:
         now_s = self.world.now_s()
@@ -135,15 +132,16 @@ class Host(Actor):
                         used,
                         sample.workload or sample.spec.workload,
                         flight.destination if flight else "",
+                        self._monitor.is_parked(sample.spec.id),
                     )
                 )
         return Snapshot(
             call_id,
-            self._node(),
+            self._inventory.node,
             tuple(views),
             self._inventory.reserved(),
             sum(self._counts().values()),
-            self._violation,
+            self._monitor.violation,
             self._granted,
             tuple(sorted(self._inventory.reservations)),
         )
@@ -156,31 +154,11 @@ class Host(Actor):
             self.world.emit("hypervisor.silent", self.world.node, why)
             return
         self._inventory.update(answer, self.world.now_s())
-        self._judge()
+        self._look()
         self._tell_flights()
 
-    def _judge(self) -> None:
-        """Is the node in violation? Tell people when that changes, the scheduler every time."""
-        now_s = self.world.now_s()
-        reason = self._detector.update(self._inventory.load(now_s), self._settings.capacity, now_s)
-        here = self._inventory.here()
-        if self._draining and here:
-            reason = f"draining with {len(here)} VMs"
-        elif not reason:
-            reason = self._inventory.broken_rule()
-        if reason and not self._violation:
-            self._violation_since_s = now_s
-            self.world.emit("violation.start", self.world.node, reason)
-        elif self._violation and not reason:
-            lasted_s = now_s - self._violation_since_s
-            text = f"over after {lasted_s:.1f} s ({self._violation})"
-            self.world.emit("violation.end", self.world.node, text, duration_s=lasted_s)
-        if reason:
-            measured = reason.startswith("CPU")
-            self.world.send(DVMS, Violation(reason, self._violation_since_s, measured))
-        elif self._violation:
-            self.world.send(DVMS, Relief())
-        self._violation = reason
+    def _look(self) -> None:
+        self._monitor.look(self._flights, bool(self._granted))
 
     def _domain_changed(self, message: DomainChanged) -> None:
         vm = message.vm
@@ -189,6 +167,7 @@ class Host(Actor):
                 self._inventory.arrived(vm, message.spec, self.world.now_s())
             case "left" | "stopped" | "crashed":
                 self._inventory.gone(vm, self.world.now_s())
+                self._monitor.park(vm, False)
             case "migration-failed":
                 self._inventory.never_came(vm, self.world.now_s())
         if message.change == "crashed":
@@ -258,13 +237,15 @@ class Host(Actor):
             return f"{vm} is not on {self.world.node}"
         if isinstance(order.action, Migrate) and order.action.destination == self.world.node:
             return f"{vm} is on {self.world.node} already"
+        if isinstance(order.action, Resume):
+            return self._no_room(sample.spec, self._inventory.instance(sample, self.world.now_s()).demand)
         return ""
 
     def _outside(self, partition: str) -> bool:
         return partition not in ("", self._granted)
 
     def _no_room(self, spec: VmSpec, demand: Resources) -> str:
-        return self._inventory.no_room(spec, demand, self._node(), self.world.now_s())
+        return self._inventory.no_room(spec, demand, self.world.now_s())
 
     def _migrate(self, order: Execute, action: Migrate, sender: str) -> None:
         sample = self._inventory.get(action.vm)
@@ -351,6 +332,13 @@ class Host(Actor):
         else:
             if answer.ok and what in ("kill", "shutdown"):
                 self._inventory.gone(vm, self.world.now_s())
+            elif answer.ok and isinstance(action, Suspend | Resume):
+                asleep = isinstance(action, Suspend)
+                self._inventory.turned(
+                    vm, VmState.SLEEPING if asleep else VmState.RUNNING, self.world.now_s()
+                )
+                # Only plans suspend: people pause, or stop.
+                self._monitor.park(vm, asleep)
             elif answer.ok and isinstance(action, Boot) and order.spec is not None:
                 self._inventory.booted(order.spec, self.world.now_s())
             text = f"{order.cause}{'' if answer.ok else ': ' + answer.error}"
@@ -390,14 +378,23 @@ class Host(Actor):
         self.world.send(sender, answer)
 
     def _set_draining(self, order: SetDraining, sender: str) -> None:
-        if order.draining != self._draining:
-            self._draining = order.draining
-            self.world.save(b"draining" if order.draining else b"")
+        if order.draining != self._inventory.node.draining:
+            self._monitor.drain(order.draining)
             kind = "node.draining" if order.draining else "node.undrained"
             text = "all its VMs shall leave" if order.draining else "takes VMs again"
             self.world.emit(kind, self.world.node, text)
         self.world.send(sender, Executed(order.call_id, True))
-        self._judge()
+        self._look()
+
+    def _redescribe(self, order: Redescribe, sender: str) -> None:
+        def done(answer: Performed | None) -> None:
+            if answer is None:
+                answer = Performed(order.call_id, False, "the hypervisor did not answer", "OperationFailed")
+            elif answer.ok:
+                self._inventory.redescribed(order.spec)
+            self.world.send(sender, Executed(order.call_id, answer.ok, answer.error, answer.kind))
+
+        self._calls.ask(HYPERVISOR, lambda call_id: SetSpec(call_id, order.spec), 10.0, done)
 
     def _set_load(self, order: SetLoad, sender: str) -> None:
         if self._inventory.get(order.vm) is None:

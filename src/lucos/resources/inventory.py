@@ -9,9 +9,10 @@ from __future__ import annotations
 import msgspec
 
 from lucos.actors.ports import Sampled, VmSample
-from lucos.model import Instance, Node, Resources, VmSpec, VmState
-from lucos.placement import first_broken
-from lucos.resources.demand import DemandTracker
+from lucos.model import Configuration, Constraint, Instance, Node, Resources, VmSpec, VmState
+from lucos.placement.judging import broken, speaks_of
+from lucos.placement.live import judged, moment_of, overbooked
+from lucos.resources.demand import DemandTracker, expected_cpu_pct
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -24,9 +25,8 @@ class Reservation(msgspec.Struct, frozen=True):
 
 
 class Inventory:
-    def __init__(self, node: str, capacity: Resources) -> None:
-        self._node = node
-        self.capacity = capacity
+    def __init__(self, node: Node) -> None:
+        self.node = node
         self.demands = DemandTracker()
         self.reservations: dict[str, Reservation] = {}
         self._samples: dict[str, VmSample] = {}
@@ -46,8 +46,12 @@ class Inventory:
         return [s for s in self.samples() if not s.incoming and s.state in (VmState.RUNNING, VmState.PAUSED)]
 
     def instance(self, sample: VmSample, now_s: float) -> Instance:
+        """What the VM is and wants; of one that sleeps, what it is held to want when it runs again."""
         wanted, _ = self.demands.of(sample.spec.id, now_s)
-        return Instance(sample.spec, self._node, sample.state, Resources(wanted, sample.spec.memory_mib))
+        if sample.state is VmState.SLEEPING:
+            wanted = expected_cpu_pct(sample.workload or sample.spec.workload)
+        demand = Resources(wanted, sample.spec.memory_mib)
+        return Instance(sample.spec, self.node.name, sample.state, demand)
 
     def load(self, now_s: float) -> Resources:
         return sum((self.instance(s, now_s).demand for s in self.here()), Resources())
@@ -55,10 +59,23 @@ class Inventory:
     def reserved(self) -> Resources:
         return sum((r.demand for r in self.reservations.values()), Resources())
 
-    def broken_rule(self) -> str:
+    def capacity(self) -> Resources:
+        """What VMs may use of this node, overbooked as the rules of those here and on their way in say."""
+        return overbooked(self.node.capacity, self.node.name, _rules(self._promised(0.0)))
+
+    def broken_rule(self, now_s: float) -> str:
         """The first rule that the VMs here break among themselves, "" when none."""
-        rules = dict.fromkeys(rule for s in self.here() for rule in s.spec.constraints)
-        return first_broken(rules, {s.spec.id: {self._node} for s in self.here()})
+        here = {s.spec.id: self.instance(s, now_s) for s in self.here()}
+        configuration = Configuration({self.node.name: self.node}, here)
+        moment = moment_of(configuration)
+        return next((why for rule in judged(_rules(configuration)) if (why := broken(rule, moment))), "")
+
+    def _promised(self, now_s: float) -> Configuration:
+        """This node with the VMs that are here and those on their way in."""
+        found = {s.spec.id: self.instance(s, now_s) for s in self.here()}
+        for vm, reservation in self.reservations.items():
+            found[vm] = Instance(reservation.spec, self.node.name, VmState.RUNNING, reservation.demand)
+        return Configuration({self.node.name: self.node}, found)
 
     # --- what changes ---------------------------------------------------------------------------------
 
@@ -87,6 +104,16 @@ class Inventory:
         self._samples.setdefault(spec.id, VmSample(spec, VmState.RUNNING))
         self._learnt_s[spec.id] = now_s
 
+    def turned(self, vm: str, state: VmState, now_s: float) -> None:
+        """The VM went to sleep, or woke."""
+        if vm in self._samples:
+            self._samples[vm] = msgspec.structs.replace(self._samples[vm], state=state)
+            self._learnt_s[vm] = now_s
+
+    def redescribed(self, spec: VmSpec) -> None:
+        if spec.id in self._samples:
+            self._samples[spec.id] = msgspec.structs.replace(self._samples[spec.id], spec=spec)
+
     def arrived(self, vm: str, spec: VmSpec | None, now_s: float) -> None:
         """A migration came in: its demand is what its source measured."""
         reservation = self.reservations.pop(vm, None)
@@ -106,18 +133,30 @@ class Inventory:
 
     # --- admission ------------------------------------------------------------------------------------
 
-    def no_room(self, spec: VmSpec, demand: Resources, node: Node, now_s: float) -> str:
+    def no_room(self, spec: VmSpec, demand: Resources, now_s: float) -> str:
         """Why the VM cannot be admitted with all that is promised already; empty when it can."""
+        node = self.node
         if node.draining:
             return f"{node.name} is draining"
-        after = self.load(now_s) + self.reserved() + demand
-        if not after.fits(self.capacity):
+        promised = self._promised(now_s)
+        newcomer = Instance(spec, node.name, VmState.RUNNING, demand)
+        after = Configuration(promised.nodes, {**promised.instances, spec.id: newcomer})
+        load, capacity = after.load(node.name), overbooked(node.capacity, node.name, _rules(after))
+        if not load.fits(capacity):
             return (
-                f"{node.name} has no room: {after.cpu_pct:.0f} of {self.capacity.cpu_pct:.0f} % CPU and "
-                f"{after.memory_mib:.0f} of {self.capacity.memory_mib:.0f} MiB with {spec.id}"
+                f"{node.name} has no room: {load.cpu_pct:.0f} of {capacity.cpu_pct:.0f} % CPU and "
+                f"{load.memory_mib:.0f} of {capacity.memory_mib:.0f} MiB with {spec.id}"
             )
-        specs = {s.spec.id: s.spec for s in self.samples()}
-        specs |= {vm: r.spec for vm, r in self.reservations.items()}
-        rules = dict.fromkeys(r for s in (*specs.values(), spec) for r in s.constraints)
-        there = {vm: {node.name} for vm in (*specs, spec.id)}
-        return first_broken([r for r in rules if spec.id in r.vms and r.continuous], there)
+        before = moment_of(promised)
+        moment = moment_of(after, before)
+        for rule in judged(_rules(after)):
+            # A rule that the newcomer has no part in and that is broken already does not keep it out.
+            why = broken(rule, moment) if rule.continuous else ""
+            if why and (speaks_of(rule, spec.id) or not broken(rule, before)):
+                return why
+        return ""
+
+
+def _rules(configuration: Configuration) -> list[Constraint]:
+    found = dict.fromkeys(r for i in configuration.instances.values() for r in i.spec.constraints)
+    return list(found)

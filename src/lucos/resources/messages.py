@@ -71,16 +71,20 @@ class TakeSnapshot(Message, frozen=True):
 
 
 class VmView(msgspec.Struct, frozen=True):
-    """A VM for people: its instance, what it gets of what it wants, and where it is on its way to."""
+    """A VM for people: its instance, what it gets of what it wants, and where it is on its way to.
+
+    `parked` says that a plan suspended it, to be resumed by the plan or by the next one.
+    """
 
     instance: Instance
     cpu_used_pct: float
     workload: str
     migrating_to: str = ""
+    parked: bool = False
 
 
 class Snapshot(Message, frozen=True):
-    """`instances` hold this node's resources now; `reserved` is promised to VMs on their way in.
+    """`instances` are here, sleeping or holding resources; `reserved` is promised to VMs on their way in.
 
     `busy` counts actions in flight, reservations included. `violation` says what is wrong and
     `partition` names the ISP whose plan is being applied here, "" when there is none. `incoming` are the VMs
@@ -108,6 +112,13 @@ class SetDraining(Message, frozen=True):
     draining: bool
 
 
+class Redescribe(Message, frozen=True):
+    """Give a VM of this node another description (other rules that bind it); answered by `Executed`."""
+
+    call_id: int
+    spec: VmSpec
+
+
 class SetLoad(Message, frozen=True):
     """Change a VM's workload; answered by `Executed`."""
 
@@ -132,6 +143,10 @@ class Violation(Message, frozen=True):
 
 class Relief(Message, frozen=True):
     """The violation is over."""
+
+
+class Rising(Message, frozen=True):
+    """The load has just gone above what the node has: a violation begins if it stays."""
 
 
 class InFlight(Message, frozen=True):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lucos.actors import World, address
-from lucos.actors.ports import HYPERVISOR, REGISTRY
+from lucos.actors.ports import HYPERVISOR, REGISTRY, SOLVER
 from lucos.actors.simulated import Network, SimulatedNode, Simulation
 from lucos.actors.simulated.registry import SimulatedRegistry, SimulatedRegistryStore
+from lucos.actors.simulated.solver import SimulatedSolver
 from lucos.environments.messages import ENVIRONMENTS
 from lucos.environments.tracker import Environments
 from lucos.hypervisors.simulated import SimulatedFleet, SimulatedHypervisor
@@ -55,6 +56,7 @@ class SimulatedLuc:
 
         node.spawn(HYPERVISOR, lambda world: SimulatedHypervisor(world, self.fleet))
         node.spawn(REGISTRY, lambda world: SimulatedRegistry(world, self.registry))
+        node.spawn(SOLVER, SimulatedSolver)
         node.spawn(MEMBERSHIP, membership)
         node.spawn(HOST, lambda world: Host(world, settings))
         node.spawn(DVMS, lambda world: Dvms(world, self._dvms))

@@ -116,7 +116,8 @@ class Laws:
             self._fail(4, self._luc.fleet.broken[0])
         # A VM in its downtime runs nowhere for an instant; it must not for longer.
         in_move = {vm for vm, _, _ in self._luc.fleet.migrations()}
-        for vm in self.vms - self.lost - in_move:
+        # One that a plan suspended to make room is resumed by it, or its host is in violation (law 5).
+        for vm in self.vms - self.lost - in_move - self._luc.fleet.asleep():
             if vm not in running:
                 self._fail(4, f"{vm} is lost")
 

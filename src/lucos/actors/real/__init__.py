@@ -10,6 +10,7 @@ from lucos.actors.real.limits import PeerStatistics, TransportLimits
 from lucos.actors.real.link import Secrets
 from lucos.actors.real.registry import SqliteRegistry
 from lucos.actors.real.runtime import RealRuntime
+from lucos.actors.real.solver import SolverProcess
 from lucos.actors.real.store import write_durably
 from lucos.actors.real.transport import GrpcTransport
 from lucos.actors.real.tunnel import Tunnel
@@ -20,6 +21,7 @@ __all__ = [
     "RealRuntime",
     "SealedDatagrams",
     "Secrets",
+    "SolverProcess",
     "SqliteRegistry",
     "TransportLimits",
     "Tunnel",

@@ -44,6 +44,8 @@ class Kind:
 
     signature: ClassVar[Signature]
     examples: ClassVar[tuple[Example, ...]] = ()
+    neighbours: ClassVar[bool] = False
+    """Whether VMs that the rule does not name can break it, by being on a node of those it names."""
 
     def mistakes(self, _rule: Constraint, _cluster: Cluster) -> Iterable[str]:
         """What is wrong with a rule beyond its signature (groups that overlap, a ratio below 1, ...)."""

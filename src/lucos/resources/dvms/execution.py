@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from lucos.actors import Calls, address
-from lucos.model import Boot, Migrate, Plan, PlannedAction
+from lucos.model import Allocate, BootNode, Migrate, Plan, PlannedAction, Resume, ShutdownNode, VmSpec
 from lucos.resources.messages import HOST, Execute, Executed
 
 PER_NODE_MAX = 2
@@ -13,19 +13,28 @@ PER_NODE_MAX = 2
 
 def nodes_of(step: PlannedAction) -> tuple[str, ...]:
     """The nodes an action touches, the one that carries it out first."""
-    match step.action:
-        case Migrate(source=source, destination=destination):
-            return (source, destination)
-        case Boot(node=node):
-            return (node,)
-        case other:
-            raise ValueError(f"{type(other).__name__} is not in plans of DVMS")
+    action = step.action
+    return (action.source, action.destination) if isinstance(action, Migrate) else (action.node,)
+
+
+def beyond_hosts(plan: Plan) -> str:
+    """What in the plan hosts cannot do, in words; empty when they can do all of it."""
+    for step in plan.actions:
+        match step.action:
+            case Resume(vm=vm, node=node, source=source) if source not in ("", node):
+                return f"{vm} would be resumed on {node}, and its memory is saved on {source}"
+            case Allocate(vm=vm):
+                return f"{vm} would be given another share, and hosts give each VM what it wants"
+            case BootNode(node=node) | ShutdownNode(node=node):
+                return f"{node} would be switched, and people do that"
+    return ""
 
 
 class Execution:
     """Starts each action when what it depends on has ended, at most `PER_NODE_MAX` at once on a node.
 
     After a failure nothing new starts; `finished(failures)` is called once nothing is in flight any more.
+    `specs` describe the VMs to boot.
     """
 
     def __init__(
@@ -35,16 +44,24 @@ class Execution:
         calls: Calls,
         timeout_s: float,
         finished: Callable[[dict[str, str]], None],
+        specs: Mapping[str, VmSpec] | None = None,
     ) -> None:
         self._plan = plan
         self._partition = partition
         self._calls = calls
         self._timeout_s = timeout_s
         self._finished = finished
+        self._specs = specs or {}
         self._done: set[int] = set()
         self._started: dict[int, PlannedAction] = {}
+        self.outcomes: dict[int, Executed | None] = {}
         self._failures: dict[str, str] = {}
         self._ended = False
+
+    @property
+    def nodes(self) -> set[str]:
+        """The nodes that carry out the plan's actions."""
+        return {nodes_of(step)[0] for step in self._plan.actions}
 
     @property
     def in_flight(self) -> list[PlannedAction]:
@@ -74,7 +91,9 @@ class Execution:
         self._started[step.number] = step
         self._calls.ask(
             address(nodes_of(step)[0], HOST),
-            lambda call_id: Execute(call_id, step.action, step.reason, partition=self._partition),
+            lambda call_id: Execute(
+                call_id, step.action, step.reason, self._specs.get(step.action.vm), self._partition
+            ),
             self._timeout_s,
             lambda answer: self._settle(step, answer),
         )
@@ -83,6 +102,7 @@ class Execution:
         if step.number in self._done:
             return
         self._done.add(step.number)
+        self.outcomes[step.number] = answer
         if answer is None:
             self._failures[step.action.vm] = "no answer in time"
         elif not answer.ok:

@@ -1,8 +1,8 @@
 """The leader's part of DVMS: visit, collect, solve, apply, or wait, merge and give up.
 
 visiting --Joined by the newcomer--> (the newcomer leads)      visiting --Busy, timeout--> visiting
-collecting --all States--> solve --plan--> agreeing --all Applying--> executing --done--> dissolved
-solve --no plan--> visiting          nobody left: visiting --> blocked (others in the way) or dissolved
+collecting --all States--> solving --plan--> agreeing --all Applying--> executing --done--> dissolved
+solving --no plan--> visiting        nobody left: visiting --> blocked (others in the way) or dissolved
 blocked --Freed--> visiting          blocked --HandOver from a higher ISP--> collecting
 blocked --Blocked by a lower ISP--> (handed over)
 executing --failure--> pausing --> collecting, to plan anew
@@ -13,14 +13,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from lucos.actors import Message, address
-from lucos.model import Configuration, Constraint, Instance, Node, Plan, Resources, VmState
+from lucos.actors.ports import SOLVER, Solve, Solved
+from lucos.model import Migrate, Plan, PlannedAction
 from lucos.overlay.ring import successor_order
-from lucos.placement import Problem, solve
-from lucos.resources.demand import RELIEF
-from lucos.resources.dvms.execution import Execution, nodes_of
+from lucos.placement.problem import Budget
+from lucos.resources.dvms.execution import Execution, beyond_hosts, nodes_of
 from lucos.resources.dvms.messages import (
     Apply,
     Applying,
@@ -37,6 +35,7 @@ from lucos.resources.dvms.messages import (
     Visit,
 )
 from lucos.resources.messages import DVMS, Snapshot
+from lucos.resources.repair import ANSWER_MARGIN_S, overloaded, repair_problem, why_not
 
 if TYPE_CHECKING:
     from lucos.resources.dvms.tracker import Dvms
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
 class Step(StrEnum):
     VISITING = "visiting"
     COLLECTING = "collecting"
+    SOLVING = "solving"
     AGREEING = "agreeing"
     EXECUTING = "executing"
     BLOCKED = "blocked"
@@ -91,7 +91,7 @@ class Leading:
         self._agreed: set[str] = set()
         self._plan = Plan()
         self._rivals: dict[Isp, str] = {}
-        self._reasons: tuple[str, ...] = ()
+        self._reasons = ""
         self.execution: Execution | None = None
 
     @property
@@ -139,7 +139,7 @@ class Leading:
             self.advance()
 
     def _nobody_left(self) -> None:
-        reasons = "; ".join(self._reasons) or "no other node can help"
+        reasons = self._reasons or "no other node can help"
         if not self._holders:
             self.dissolve(False, f"no solution anywhere: {reasons}")
             return
@@ -219,15 +219,35 @@ class Leading:
             # Left out: their VMs cannot move and they cannot receive. Their grants end with their lease.
             self.members = tuple(m for m in self.members if m in self._snapshots)
             self._visited.update(dict.fromkeys(silent))
-        solution = solve(problem_of(self._snapshots))
-        self._reasons = solution.reasons
-        if not solution.solved:
+        self.step = Step.SOLVING
+        self._turn += 1
+        turn, problem, limit_s = self._turn, repair_problem(self._snapshots), self._settings.solve_timeout_s
+        self._tracker.calls.ask(
+            SOLVER,
+            lambda call_id: Solve(call_id, problem, Budget(work=self._settings.solve_work), limit_s),
+            limit_s + ANSWER_MARGIN_S,
+            lambda answer: self._solved(turn, answer),
+        )
+
+    def _solved(self, turn: int, answer: Solved | None) -> None:
+        if self._tracker.leading is not self or self._turn != turn:
+            return
+        solution = answer.solution if answer else None
+        why = why_not(answer)
+        if solution is not None and not why:
+            why = beyond_hosts(solution.plan)
+        self._reasons = why
+        if why or solution is None:
             self.advance()
         elif not solution.plan.actions:
-            self.dissolve(True, "the violation is already over")
+            worst = [name for name, snapshot in self._snapshots.items() if overloaded(snapshot)]
+            if worst:
+                self.dissolve(False, f"{worst[0]} is overloaded whoever moves")
+            else:
+                self.dissolve(True, "the violation is already over")
         else:
             self._plan = solution.plan
-            moves = ", ".join(f"{s.action.vm}: {' -> '.join(nodes_of(s))}" for s in solution.plan.actions)
+            moves = ", ".join(_in_words(step) for step in solution.plan.actions)
             self._tracker.report("partition.solved", self.isp, moves, members=list(self.members))
             self._agree()
 
@@ -263,7 +283,8 @@ class Leading:
     def _executed(self, failures: dict[str, str]) -> None:
         self.execution = None
         if not failures:
-            self.dissolve(True, f"{len(self._plan.actions)} VMs moved")
+            moved = dict.fromkeys(step.action.vm for step in self._plan.actions)
+            self.dissolve(True, f"{len(moved)} VMs moved")
             return
         text = "; ".join(f"{vm}: {why}" for vm, why in failures.items())
         self._replans += 1
@@ -326,28 +347,7 @@ class Leading:
         self._world.after(delay_s, Deadline(self.isp, self._turn))
 
 
-def problem_of(snapshots: dict[str, Snapshot]) -> Problem:
-    """What the states say, as a problem. VMs whose rules reach outside the partition stay where they are."""
-    nodes: dict[str, Node] = {}
-    instances: dict[str, Instance] = {}
-    rules: dict[Constraint, None] = {}
-    for name in sorted(snapshots):
-        snapshot = snapshots[name]
-        room = snapshot.node.capacity - snapshot.reserved
-        if snapshot.violation:
-            room = Resources(room.cpu_pct * RELIEF, room.memory_mib)
-        nodes[name] = msgspec.structs.replace(snapshot.node, capacity=room)
-        for instance in snapshot.instances:
-            if instance.state is VmState.SLEEPING:
-                continue
-            instances[instance.spec.id] = instance
-            rules.update(dict.fromkeys(instance.spec.constraints))
-    fixed = {
-        vm
-        for rule in rules
-        if rule.kind == "gather" and not all(other in instances for other in rule.vms)
-        for vm in rule.vms
-    }
-    # A paused VM has no life-cycle step that would move it.
-    fixed |= {vm for vm, instance in instances.items() if instance.state is VmState.PAUSED}
-    return Problem(Configuration(nodes, instances), tuple(rules), fixed=frozenset(fixed))
+def _in_words(step: PlannedAction) -> str:
+    kind = type(step.action).__name__.lower()
+    verb = "" if isinstance(step.action, Migrate) else f"{kind} on "
+    return f"{step.action.vm}: {verb}{' -> '.join(nodes_of(step))}"

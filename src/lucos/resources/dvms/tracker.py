@@ -20,8 +20,10 @@ from enum import StrEnum
 import msgspec
 
 from lucos.actors import Actor, Calls, Message, World, address, node_of
+from lucos.actors.ports import SOLVER, Warm
 from lucos.model import Detail
 from lucos.overlay.messages import MembersChanged, Watch
+from lucos.overlay.ring import successor_order
 from lucos.resources.dvms.leader import Deadline, Leading
 from lucos.resources.dvms.messages import (
     Apply,
@@ -45,6 +47,7 @@ from lucos.resources.messages import (
     Granted,
     InFlight,
     Relief,
+    Rising,
     Snapshot,
     TakeSnapshot,
     Violation,
@@ -56,6 +59,8 @@ WAITERS_MAX = 64
 
 
 class DvmsSettings(msgspec.Struct, frozen=True):
+    """`solve_work` is what a solver may spend on one partition, in about seconds of a core."""
+
     visit_timeout_s: float = 1.0
     state_timeout_s: float = 1.0
     blocked_timeout_s: float = 4.0
@@ -68,6 +73,8 @@ class DvmsSettings(msgspec.Struct, frozen=True):
     replans_max: int = 2
     replan_s: float = 2.0
     waits_max: int = 5
+    solve_timeout_s: float = 5.0
+    solve_work: float = 0.5
 
 
 class Phase(StrEnum):
@@ -117,6 +124,8 @@ class Dvms(Actor):
                 self._violation(message)
             case Relief():
                 self._failures = 0
+            case Rising():
+                self._warm_ahead(2)
             case InFlight(counts=counts):
                 self._in_flight = counts
                 self._expire()
@@ -213,6 +222,11 @@ class Dvms(Actor):
     def _free(self) -> bool:
         return self.grant is None and self._in_flight is not None and not self._in_flight
 
+    def _warm_ahead(self, count: int) -> None:
+        """Who is visited next leads and solves, and its solver takes a moment to start."""
+        for node in successor_order(self._alive, self.world.node)[:count]:
+            self.world.send(address(node, SOLVER), Warm())
+
     def _violation(self, message: Violation) -> None:
         not_before_s = max(self._not_before_s, self._settled_s if message.measured else 0.0)
         if not self._free() or self.world.now_s() < not_before_s:
@@ -262,6 +276,8 @@ class Dvms(Actor):
             self.world.send(address(leader, DVMS), Busy(message.isp, message.version, holder))
             return
         members = (*message.members, self.world.node)
+        self.world.send(SOLVER, Warm())
+        self._warm_ahead(1)
         self.leading = Leading(
             self,
             message.isp,
