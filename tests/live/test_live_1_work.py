@@ -84,7 +84,8 @@ def test_an_overloaded_host_is_relieved_by_a_move_its_neighbours_agreed_on(luc: 
     )
     assert during("partition.started")[0] < solved[0] < moves[0]
     assert len([grown for grown in during("partition.grown") if grown < solved[0]]) == 1
-    assert moves[0] < 1.0
+    # Usually a few hundredths of a second; a solver that is started on a busy machine takes longer.
+    assert moves[0] < 3.0
     assert len(during("migration.end")) == len(moves)
     dissolved = luc.news.past("partition.dissolved", since_s=start.time_s)
     assert dissolved

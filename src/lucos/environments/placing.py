@@ -27,7 +27,7 @@ from lucos.resources.demand import expected_cpu_pct
 from lucos.resources.repair import ANSWER_MARGIN_S, holding
 
 SOLVE_TIMEOUT_S = 20.0
-SOLVE_WORK = 5.0
+SOLVE_WORK = 1.0
 # Where VMs boot is free of cost, so the load decides.
 STARTING = (Objective.MIGRATIONS, Objective.BALANCE)
 _IN_TROUBLE = "in trouble"

@@ -15,11 +15,13 @@ import numpy as np
 
 from lucos.placement.arrays import NOWHERE, RUNNING, Arrays, Target
 from lucos.placement.clock import now_s
+from lucos.placement.contradictions import contradictions
 from lucos.placement.exact import Effort, PlaceResult, Scope, place
 from lucos.placement.exact.core import aggregate_conflict, clash_core, conflict, sentence
 from lucos.placement.holding import holds
 from lucos.placement.lowering import arrays_of
 from lucos.placement.objectives import load_of, unit_of
+from lucos.placement.planner import Deadlock
 from lucos.placement.planner.timed import solve_timed
 from lucos.placement.primitives import Ints, ints
 from lucos.placement.problem import Core, Problem, Solution, Status
@@ -37,6 +39,8 @@ CHUNK = 0.4
 BUILDING = 0.02
 NODES_PER_CHUNK = 16
 VMS_PER_CHUNK = 300
+# Contradictions among rules that are named when nothing was found.
+REASONS_MAX = 4
 # VMs times nodes beyond which no model of everything is built.
 MODEL_MAX = 1_000_000
 # Work of the model of everything, where it is small enough.
@@ -125,12 +129,12 @@ def _find(search: Search) -> Solution | None:
     """A first plan by models of growing neighbourhoods; a solution when there is or was found none."""
     arrays = search.arrays
     forbidden: list[dict[int, int]] = []
-    waits = proved = 0
+    waits: list[Deadlock] = []
     if search.hopeless:
-        return _no_plan(search, 0, 0)
+        return infeasible(search.problem, conflict(search.problem, _can_hold))
     for nodes in _growing(search):
         whole, status = nodes is None, Status.UNKNOWN
-        while not search.meter.over and waits < TARGETS_MAX:
+        while not search.meter.over and len(forbidden) < TARGETS_MAX:
             result = _place_anew(search, nodes, forbidden)
             status = result.status
             search.meter.spend(result.work + BUILDING)
@@ -138,25 +142,27 @@ def _find(search: Search) -> Solution | None:
                 break
             if search.offer(result.target) and search.best is not None and search.best.direct:
                 return None
-            waits += 1
-            proved += search.deadlock is not None and search.deadlock.proved
+            if search.deadlock is not None:
+                waits.append(search.deadlock)
             running = np.flatnonzero(arrays.target == RUNNING)
             forbidden.append({int(vm): int(result.target.place[vm]) for vm in running})
-        if whole and status is Status.INFEASIBLE:
-            return _no_plan(search, waits, proved)
-    text = search.deadlock.text if search.deadlock is not None else "no result was found within the budget"
-    return Solution(Status.UNKNOWN, bounds=tuple(search.bounds), reasons=(text,), stats=search.stats)
+        if whole and status is Status.INFEASIBLE and search.best is None:
+            return _no_plan(search, waits, len(forbidden))
+    text = waits[-1].text if waits else "no result was found within the budget"
+    known = contradictions(search.problem.constraints, search.problem.cluster)
+    return Solution(
+        Status.UNKNOWN, bounds=tuple(search.bounds), reasons=(text, *known[:REASONS_MAX]), stats=search.stats
+    )
 
 
-def _no_plan(search: Search, waits: int, proved: int) -> Solution:
+def _no_plan(search: Search, waits: list[Deadlock], results: int) -> Solution:
     """Every result was looked at: there is none, or none can be reached."""
-    if not waits:
-        core = conflict(search.problem, _can_hold)
-        return infeasible(search.problem, core)
-    assert search.deadlock is not None
-    text = f"{waits} results satisfy the rules, but none can be reached: {search.deadlock.text}"
-    status = Status.INFEASIBLE if proved == waits else Status.UNKNOWN
-    return Solution(status, reasons=(text,), stats=search.stats)
+    if not results:
+        return infeasible(search.problem, conflict(search.problem, _can_hold))
+    never = len(waits) == results and all(wait.proved for wait in waits)
+    why = waits[-1].text if waits else "their actions wait for each other"
+    text = f"{results} results satisfy the rules, but none can be reached: {why}"
+    return Solution(Status.INFEASIBLE if never else Status.UNKNOWN, reasons=(text,), stats=search.stats)
 
 
 def _can_hold(problem: Problem) -> bool | None:

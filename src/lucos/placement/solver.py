@@ -107,7 +107,7 @@ class Search:
         self.hopeless = False
         self.stats = dict.fromkeys(("repair_s", "improve_s", "plan_s", "check_s", "first_plan_s"), 0.0)
         self._on_progress = on_progress
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, Deadlock | None] = {}
 
     def _bound(self, objective: Objective) -> float:
         least = lower_bound(objective, self.start, self.costs, self.found)
@@ -157,15 +157,15 @@ class Search:
         """
         key = target.place.tobytes() + target.online.tobytes()
         if plan is None and key in self._seen:
+            self.deadlock = self._seen[key]
             return False
-        self._seen.add(key)
         at_s = now_s()
         if plan is None:
             add_reasons(self.start, target)
             made = schedule(self.arrays, target, work=SCHEDULING, seed=self.meter.seed)
             self.stats["plan_s"] += now_s() - at_s
+            self.deadlock = self._seen[key] = made if isinstance(made, Deadlock) else None
             if isinstance(made, Deadlock):
-                self.deadlock = made
                 return False
             plan = made
         values = tuple(
