@@ -86,8 +86,9 @@ QUICK = ("btrplace", "hard")
 def main() -> None:
     parser = argparse.ArgumentParser(description="Benchmarks of the placement engine.")
     choices = [*PARTS, "all", "quick"]
-    parser.add_argument("parts", nargs="*", default=["all"], choices=choices, help="what to run")
+    parser.add_argument("parts", nargs="*", default="all", choices=choices, help="what to run")
     asked = parser.parse_args().parts
+    asked = [asked] if isinstance(asked, str) else asked
     wanted = [p for p in PARTS if p in asked or "all" in asked or ("quick" in asked and p in QUICK)]
     console = Console(width=100, highlight=False)
     began_s = time.perf_counter()
