@@ -252,7 +252,8 @@ def steady(line: str) -> str:
 def test_the_tutorial_is_true(luc: Luc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name, text in [*blocks("json"), *blocks("plasma")]:
-        Path(name).write_text(text)
+        if name:
+            Path(name).write_text(text)
     Path("broken.json").write_text(Path("cluster.json").read_text().replace('"cpu": 3', '"cpu": "3"', 1))
     shown = [text for name, text in blocks("console") if name == "tutorial"]
     assert len(shown) >= 6

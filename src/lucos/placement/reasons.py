@@ -7,6 +7,7 @@ import numpy as np
 from lucos.model import Constraint
 from lucos.placement.arrays import NOWHERE, RUNNING, SLEEPING, Arrays, Target
 from lucos.placement.cluster import amount_text
+from lucos.placement.holding import holds
 from lucos.placement.objectives import objectives_of
 from lucos.placement.primitives import Allow, Apart, Ints
 from lucos.placement.state import State
@@ -86,6 +87,9 @@ class _Teller:
         if node in self.newcomers:
             return f"makes room on {name} for {arrays.vms[self.newcomers[node]]}"
         bound = [rule for rule in self.start.rules_of[vm] if rule.rule >= 0]
+        for rule in bound:
+            if not holds(rule, arrays, self.before, arrays.online, self.start.load_at_start):
+                return f"{name_of(self.rules[rule.rule])} did not hold"
         if bound:
             return f"for {name_of(self.rules[bound[0].rule])}"
         return f"for a lower {objectives_of(arrays.problem)[0].replace('_', ' ')}"
