@@ -11,6 +11,7 @@ from lucos.errors import InputError
 from lucos.model import Boot, Constraint, Migrate, Plan, VmState
 from lucos.placement.checker import check, check_orders
 from lucos.placement.cluster import Cluster, Node, Vm
+from lucos.placement.objectives import values_of
 from lucos.placement.problem import Budget, Capacity, Objective, Problem, Solution, Status
 from lucos.placement.solver import solve
 
@@ -51,6 +52,8 @@ def moves(solution: Solution) -> list[str]:
 
 
 def holds(asked: Problem, solution: Solution) -> bool:
+    """Accepted by both judges, and worth what the solution says."""
+    assert values_of(asked, solution.plan) == pytest.approx(solution.values)
     return not check(asked, solution.plan) and not check_orders(asked, solution.plan)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import msgspec
 import numpy as np
 
 from lucos.model import (
@@ -190,12 +189,6 @@ def _fix_changes(arrays: Arrays) -> None:
         [boot, suspend, kill],
         shutdown,
     )
-
-
-def restricted(problem: Problem, rules: Iterable[int]) -> Problem:
-    """The problem with only these of its rules."""
-    kept = tuple(problem.constraints[i] for i in rules)
-    return msgspec.structs.replace(problem, constraints=kept)
 
 
 def rules_by_vm(primitives: list[AnyPrimitive], count: int) -> list[list[AnyPrimitive]]:
