@@ -168,30 +168,34 @@ def lower_bound(objective: Objective, start: State, costs: Costs, found: Leavers
     return bound + _unavoidable(arrays) if objective is Objective.SUM_OF_ENDS else bound
 
 
-def _unavoidable(arrays: Arrays) -> int:
-    """Ticks of actions that no placement avoids: changes of state, and the cheaper of staying and moving."""
-    runs, now = arrays.runs, arrays.runs_now
-    stays = runs & now
-    ticks = int(np.minimum(stay_ticks(arrays), arrays.migrate_ticks)[stays].sum())
-    resumes = runs & (arrays.state == SLEEPING)
-    ticks += int(np.minimum(arrays.resume_local_ticks, arrays.resume_remote_ticks)[resumes].sum())
-    changes = (arrays.target != arrays.state) & ~resumes
-    ticks += int(arrays.change_ticks[changes].sum())
+def _resumes(arrays: Arrays) -> Mask:
+    """[V] asleep now and running in the result."""
+    return np.asarray(arrays.runs & (arrays.state == SLEEPING))
+
+
+def _changes(arrays: Arrays) -> Mask:
+    """[V] of another state in the result, resumes aside."""
+    return np.asarray((arrays.target != arrays.state) & ~_resumes(arrays))
+
+
+def _least_ticks(arrays: Arrays) -> list[Amounts]:
+    """Ticks of actions that no placement avoids: changes of state, the cheaper of staying and moving."""
     turned = (arrays.node_target >= 0) & ((arrays.node_target == 1) != arrays.online)
-    return ticks + int(arrays.node_ticks[turned].sum())
+    return [
+        arrays.change_ticks[_changes(arrays)],
+        np.minimum(arrays.resume_local_ticks, arrays.resume_remote_ticks)[_resumes(arrays)],
+        np.minimum(stay_ticks(arrays), arrays.migrate_ticks)[arrays.runs & arrays.runs_now],
+        arrays.node_ticks[turned],
+    ]
+
+
+def _unavoidable(arrays: Arrays) -> int:
+    return sum(int(ticks.sum()) for ticks in _least_ticks(arrays))
 
 
 def _longest(state: State) -> int:
     arrays = state.arrays
-    resumes = arrays.runs & (arrays.state == SLEEPING)
-    changes = (arrays.target != arrays.state) & ~resumes
-    stays = arrays.runs & arrays.runs_now
-    ticks = [
-        arrays.change_ticks[changes],
-        np.minimum(arrays.resume_local_ticks, arrays.resume_remote_ticks)[resumes],
-        np.minimum(stay_ticks(arrays), arrays.migrate_ticks)[stays],
-        arrays.node_ticks[(arrays.node_target >= 0) & ((arrays.node_target == 1) != arrays.online)],
-    ]
+    ticks = _least_ticks(arrays)
     found = leavers(state, np.ones(len(arrays.vms), np.int64))
     ticks.append(arrays.migrate_ticks[found.forced])
     ticks += [
@@ -222,14 +226,12 @@ def busy_ticks(arrays: Arrays, where: Ints) -> int:
     """What the actions of a result take together, node boots and shutdowns aside."""
     stays = arrays.runs & arrays.runs_now
     moved = stays & (where != arrays.host)
-    grown = stays & ~moved & (arrays.need != arrays.use).any(axis=1)
-    changes = (arrays.target != arrays.state) & ~(arrays.runs & (arrays.state == SLEEPING))
-    resumes = arrays.runs & (arrays.state == SLEEPING)
+    resumes = _resumes(arrays)
     local = resumes & (where == arrays.host)
     return int(
         arrays.migrate_ticks[moved].sum()
-        + arrays.allocate_ticks[grown].sum()
-        + arrays.change_ticks[changes].sum()
+        + stay_ticks(arrays)[stays & ~moved].sum()
+        + arrays.change_ticks[_changes(arrays)].sum()
         + arrays.resume_local_ticks[local].sum()
         + arrays.resume_remote_ticks[resumes & ~local].sum()
     )

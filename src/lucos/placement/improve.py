@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import msgspec
 import numpy as np
 
 from lucos.placement.arrays import NOWHERE, RUNNING, Arrays, Target
@@ -132,10 +131,11 @@ def _find(search: Search) -> Solution | None:
     waits: list[Deadlock] = []
     if search.hopeless:
         return infeasible(search.problem, conflict(search.problem, _can_hold))
-    for nodes in _growing(search):
+    repaired = _repaired(search) if search.pairs > WHOLE_MAX else None
+    for nodes in _growing(search, repaired):
         whole, status = nodes is None, Status.UNKNOWN
         while not search.meter.over and len(forbidden) < TARGETS_MAX:
-            result = _place_anew(search, nodes, forbidden)
+            result = _place_anew(search, nodes, repaired, forbidden)
             status = result.status
             search.meter.spend(result.work + BUILDING)
             if result.target is None:
@@ -177,30 +177,39 @@ def _can_hold(problem: Problem) -> bool | None:
     return None if result.status is Status.UNKNOWN else result.target is not None
 
 
-def _growing(search: Search) -> Iterator[Ints | None]:
+Repaired = tuple[State, list[int]]
+"""What repair made of the start, and the VMs that it could not place."""
+
+
+def _repaired(search: Search) -> Repaired:
+    state = State(search.arrays)
+    return state, repair(state, search.costs.amounts, first=search.found)
+
+
+def _growing(search: Search, repaired: Repaired | None) -> Iterator[Ints | None]:
     """Ever more nodes around what repair could not place, then None for all of them."""
     arrays = search.arrays
-    if search.pairs > WHOLE_MAX:
-        state = State(arrays)
-        stuck = repair(state, search.costs.amounts, first=search.found)
+    if repaired is not None:
+        state, stuck = repaired
         size = NODES_PER_CHUNK * 2
         while stuck and size * 4 < len(arrays.nodes):
             near = [np.flatnonzero(state.allowed(vm)) for vm in stuck[:size]]
             order = state.emptiest(len(arrays.nodes))
-            wanted = np.isin(order, np.concatenate(near)) if near else np.zeros(0, np.bool_)
+            wanted = np.isin(order, np.concatenate(near))
             homes = arrays.host[stuck][arrays.host[stuck] >= 0]
-            yield np.unique(np.concatenate([homes, order[wanted][:size]])).astype(np.int32)
+            yield ints(np.unique(np.concatenate([homes, order[wanted][:size]])))
             size *= 3
     if search.pairs <= MODEL_MAX:
         yield None
 
 
-def _place_anew(search: Search, nodes: Ints | None, forbidden: list[dict[int, int]]) -> PlaceResult:
+def _place_anew(
+    search: Search, nodes: Ints | None, repaired: Repaired | None, forbidden: list[dict[int, int]]
+) -> PlaceResult:
     arrays = search.arrays
-    if nodes is None:
+    if nodes is None or repaired is None:
         return place(arrays, objective=search.objectives, forbidden=forbidden, effort=_effort(search, None))
-    state = State(arrays)
-    stuck = repair(state, search.costs.amounts, first=search.found)
+    state, stuck = repaired
     free, candidates = _around(arrays, state.target(), nodes, stuck)
     return place(
         arrays,
@@ -273,7 +282,7 @@ def _merged(arrays: Arrays, start: Target, found: Target, best: Target) -> Targe
     load = load_of(arrays, place_)
     fine = bool((load <= arrays.capacity).all()) and not (online[place_[place_ >= 0]] == 0).any()
     fine = fine and all(holds(r, arrays, place_, online, load) for r in arrays.primitives if not r.weight)
-    return Target(place_, online) if fine else msgspec.structs.replace(found, why={})
+    return Target(place_, online) if fine else found
 
 
 def _neighbourhoods(search: Search, rng: np.random.Generator) -> list[Ints]:
@@ -287,7 +296,7 @@ def _neighbourhoods(search: Search, rng: np.random.Generator) -> list[Ints]:
     load = load_of(arrays, target.place)
     full = (load / np.maximum(arrays.capacity, 1)).max(axis=1, initial=0.0)
     used = usable[full[usable] > 0]
-    extreme = np.concatenate([used[np.argsort(full[used], kind="stable")][: NODES_PER_CHUNK * 2]])
+    extreme = used[np.argsort(full[used], kind="stable")][: NODES_PER_CHUNK * 2]
     pool = [rng.permutation(touched[touched >= 0]), rng.permutation(extreme), rng.permutation(usable)]
     order = np.concatenate([np.concatenate(_dealt(pool)), usable]) if len(usable) else usable
     order = order[np.sort(np.unique(order, return_index=True)[1])]
