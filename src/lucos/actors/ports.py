@@ -77,9 +77,15 @@ class SetSpec(Message, frozen=True):
 
 
 class Sample(Message, frozen=True):
-    """Ask for the VMs of this node and their counters; answered by `Sampled`."""
+    """Ask for the VMs of this node and their counters; answered by `Sampled`.
+
+    With `period_s` a port that notices changes itself may wait with its answer: it comes at the first multiple
+    of `period_s` from now at which a VM is there, gone or in another state, or wants another amount of CPU,
+    than in the reading before. Ports that notice nothing answer at once, and are asked again.
+    """
 
     call_id: int
+    period_s: float = 0.0
 
 
 class VmSample(msgspec.Struct, frozen=True):
@@ -87,6 +93,8 @@ class VmSample(msgspec.Struct, frozen=True):
 
     `run_delay_s` is time its threads were runnable but not running: demand that a saturated host hides.
     `incoming` is a VM still being received: it does not run here yet. `migrating` is one being sent away.
+    `wanted_pct` is what the guest wants now, in percent of a core, from a port that knows; below 0 it does not,
+    and the counters must tell.
     """
 
     spec: VmSpec
@@ -97,6 +105,7 @@ class VmSample(msgspec.Struct, frozen=True):
     incoming: bool = False
     migrating: bool = False
     workload: str = ""
+    wanted_pct: float = -1.0
 
 
 class Sampled(Message, frozen=True):

@@ -35,7 +35,7 @@ from lucos.model import Detail, Event, Resources
 from lucos.overlay import MEMBERSHIP, Leave, Member, Membership, MembershipSettings
 from lucos.resources.dvms import Dvms
 from lucos.resources.host import Host, HostSettings
-from lucos.resources.messages import DVMS, HOST
+from lucos.resources.messages import SCHEDULER, HOST
 
 log = logging.getLogger("lucos.agent")
 
@@ -130,7 +130,7 @@ class Agent:
         runtime.register_port(AGENT, self._describe)
         runtime.spawn(MEMBERSHIP, self._make_membership)
         runtime.spawn(HOST, lambda world: Host(world, self._host_settings()))
-        runtime.spawn(DVMS, Dvms)
+        runtime.spawn(SCHEDULER, Dvms)
         runtime.spawn(ENVIRONMENTS, Environments)
         self._following = asyncio.create_task(self._keep_following())
         await self._api.start()

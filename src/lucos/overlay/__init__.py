@@ -4,15 +4,17 @@
 order of all names that each node computes alone.
 """
 
-from lucos.overlay.members import Change, Member, Status, merge
+from lucos.overlay.members import Change, Coordinate, Member, Status, merge
 from lucos.overlay.membership import Membership
-from lucos.overlay.messages import MEMBERSHIP, Leave, MembersChanged, SetTags, Watch
+from lucos.overlay.messages import MEMBERSHIP, Attend, Leave, MembersChanged, SetTags, Watch
 from lucos.overlay.ring import ring_position, successor_order
 from lucos.overlay.settings import MembershipSettings
 
 __all__ = [
     "MEMBERSHIP",
+    "Attend",
     "Change",
+    "Coordinate",
     "Leave",
     "Member",
     "MembersChanged",

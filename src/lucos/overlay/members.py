@@ -22,11 +22,24 @@ class Status(StrEnum):
 _RANK = {status: rank for rank, status in enumerate(Status)}
 
 
+class Coordinate(msgspec.Struct, frozen=True, array_like=True):
+    """Where a node is in Vivaldi's space: a plane and a height, in seconds, and the relative error of that.
+
+    The round trip between two nodes is estimated as their distance in the plane plus both heights.
+    Source: Dabek, Cox, Kaashoek, Morris, SIGCOMM 2004.
+    """
+
+    x_s: float = 0.0
+    y_s: float = 0.0
+    height_s: float = 1e-5
+    error: float = 1.5
+
+
 class Member(msgspec.Struct, frozen=True, array_like=True):
     """One node: `address` is the IP its gRPC (`transport_port`) and datagrams (`membership_port`) reach.
 
     `tags` are a few short strings it tells everybody. `rtt_s` is the reader's own smoothed estimate of the
-    round trip to it, 0 when not measured; it takes no part in merging.
+    round trip to it, 0 when not measured; it takes no part in merging, nor does `coordinate`, the last one heard.
     """
 
     node: str
@@ -38,6 +51,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     status: Status = Status.ALIVE
     tags: dict[str, str] = {}
     rtt_s: float = 0.0
+    coordinate: Coordinate | None = None
 
     @property
     def present(self) -> bool:

@@ -27,6 +27,16 @@ class MembersChanged(Message, frozen=True):
     changed: tuple[Change, ...] = ()
 
 
+class Attend(Message, frozen=True):
+    """Keep `nodes` in view and probe them each period, as the sender needs them now; () ends it.
+
+    Each sender attends to the nodes of its last message. Their deaths come to it by `MembersChanged`, also of
+    those that the view would not hold otherwise.
+    """
+
+    nodes: tuple[str, ...]
+
+
 class SetTags(Message, frozen=True):
     """Set these tags of this node and tell everybody; an empty value removes a tag, others stay."""
 

@@ -25,7 +25,7 @@ from lucos.model import Boot, Migrate, Node, Resources, Resume, Suspend, VmSpec,
 from lucos.resources.demand import expected_cpu_pct
 from lucos.resources.inventory import Inventory, Reservation
 from lucos.resources.messages import (
-    DVMS,
+    SCHEDULER,
     HOST,
     Execute,
     Executed,
@@ -200,7 +200,7 @@ class Host(Actor):
         counts = self._counts()
         if counts != self._told:
             self._told = counts
-            self.world.send(DVMS, InFlight(counts))
+            self.world.send(SCHEDULER, InFlight(counts))
 
     def _execute(self, order: Execute, sender: str) -> None:
         vm = order.action.vm

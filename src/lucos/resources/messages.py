@@ -8,7 +8,7 @@ from lucos.actors import Message
 from lucos.model import AnyAction, Instance, Node, Resources, VmSpec
 
 HOST = "host"
-DVMS = "dvms"
+SCHEDULER = "scheduler"
 
 
 # --- the host actor: everything that touches this node's VMs goes through it -----------------------
@@ -153,6 +153,16 @@ class InFlight(Message, frozen=True):
     """How many actions and reservations are in flight for each partition ("" for none)."""
 
     counts: dict[str, int]
+
+
+class Underload(Message, frozen=True):
+    """The node could do without its VMs: its load is low and its VMs might fit elsewhere.
+
+    Sent at each monitoring period while it lasts, and never while there is a violation.
+    """
+
+    reason: str
+    since_s: float
 
 
 # --- from the scheduler to the host actor of its node -------------------------------------------------

@@ -14,7 +14,7 @@ from lucos.actors import World
 from lucos.model import VmState
 from lucos.resources.demand import Detector
 from lucos.resources.inventory import Inventory
-from lucos.resources.messages import DVMS, Relief, Rising, Violation
+from lucos.resources.messages import SCHEDULER, Relief, Rising, Violation
 
 # How long a plan may leave a VM that it suspended asleep before the node asks for help.
 PARKED_S_MAX = 60.0
@@ -38,7 +38,7 @@ class Monitor:
         now_s, world, inventory = self._world.now_s(), self._world, self._inventory
         reason = self._detector.update(inventory.load(now_s), inventory.capacity(), now_s)
         if self._detector.rising:
-            world.send(DVMS, Rising())
+            world.send(SCHEDULER, Rising())
         here = inventory.here()
         if inventory.node.draining and here:
             reason = f"draining with {len(here)} VMs"
@@ -52,9 +52,9 @@ class Monitor:
             text = f"over after {lasted_s:.1f} s ({self.violation})"
             world.emit("violation.end", world.node, text, duration_s=lasted_s)
         if reason:
-            world.send(DVMS, Violation(reason, self._since_s, measured=reason.startswith("CPU")))
+            world.send(SCHEDULER, Violation(reason, self._since_s, measured=reason.startswith("CPU")))
         elif self.violation:
-            world.send(DVMS, Relief())
+            world.send(SCHEDULER, Relief())
         self.violation = reason
 
     def _left_asleep(self, busy: Container[str]) -> str:

@@ -14,7 +14,7 @@ from lucos.model import Boot, Constraint, Migrate, Resources, VmSpec
 from lucos.overlay import MEMBERSHIP, Member, Membership, MembershipSettings
 from lucos.resources.dvms import Dvms, DvmsSettings
 from lucos.resources.host import Host, HostSettings
-from lucos.resources.messages import DVMS, HOST, Execute, SetDraining
+from lucos.resources.messages import SCHEDULER, HOST, Execute, SetDraining
 
 MEMBERSHIP_PORT = 7411
 
@@ -59,7 +59,7 @@ class SimulatedLuc:
         node.spawn(SOLVER, SimulatedSolver)
         node.spawn(MEMBERSHIP, membership)
         node.spawn(HOST, lambda world: Host(world, settings))
-        node.spawn(DVMS, lambda world: Dvms(world, self._dvms))
+        node.spawn(SCHEDULER, lambda world: Dvms(world, self._dvms))
         node.spawn(ENVIRONMENTS, Environments)
 
     def settle(self, timeout_s: float = 30.0) -> None:
@@ -105,7 +105,7 @@ class SimulatedLuc:
 
     def dvms(self, node: str) -> Dvms | None:
         """The scheduler of a node whose agent is up."""
-        actor = self.simulation.nodes[node].actor(DVMS)
+        actor = self.simulation.nodes[node].actor(SCHEDULER)
         return actor if isinstance(actor, Dvms) else None
 
     def host(self, node: str) -> Host | None:

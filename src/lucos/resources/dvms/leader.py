@@ -34,7 +34,7 @@ from lucos.resources.dvms.messages import (
     State,
     Visit,
 )
-from lucos.resources.messages import DVMS, Snapshot
+from lucos.resources.messages import SCHEDULER, Snapshot
 from lucos.resources.repair import ANSWER_MARGIN_S, overloaded, repair_problem, why_not
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Leading:
             self.reason,
             self._replans,
         )
-        self._world.send(address(target, DVMS), visit)
+        self._world.send(address(target, SCHEDULER), visit)
         self._arm(self._settings.visit_timeout_s)
 
     def on_busy(self, message: Busy) -> None:
@@ -160,7 +160,7 @@ class Leading:
         self._arm(self._settings.blocked_timeout_s * (1 + self._world.random.random()))
 
     def _send_blocked(self, leader: str, holder: Isp) -> None:
-        self._world.send(address(leader, DVMS), Blocked(self.isp, self._world.node, holder))
+        self._world.send(address(leader, SCHEDULER), Blocked(self.isp, self._world.node, holder))
 
     # --- merging: the lower absorbs the higher, never both ways ------------------------------------------
 
@@ -172,7 +172,7 @@ class Leading:
         if self.isp < message.isp:
             self._send_blocked(message.leader, message.isp)
             return False
-        self._world.send(address(message.leader, DVMS), HandOver(message.isp, self.isp, self.members))
+        self._world.send(address(message.leader, SCHEDULER), HandOver(message.isp, self.isp, self.members))
         return True
 
     def on_handover(self, message: HandOver) -> None:
@@ -340,7 +340,7 @@ class Leading:
     def _tell(self, members: tuple[str, ...], message: Message) -> None:
         for member in members:
             if member != self._world.node:
-                self._world.send(address(member, DVMS), message)
+                self._world.send(address(member, SCHEDULER), message)
 
     def _arm(self, delay_s: float) -> None:
         self._turn += 1

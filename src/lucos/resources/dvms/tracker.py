@@ -1,4 +1,4 @@
-"""DVMS: hypervisors that schedule among themselves. The actor `dvms`: this node's grant, and who holds it.
+"""DVMS: hypervisors that schedule among themselves. The scheduler of a node: this node's grant, and who holds it.
 
 A node in violation starts an ISP that visits nodes outwards until the partition it gathers can resolve the
 violation. Laws (checked by the simulator after each event):
@@ -42,7 +42,7 @@ from lucos.resources.dvms.messages import (
     Visit,
 )
 from lucos.resources.messages import (
-    DVMS,
+    SCHEDULER,
     HOST,
     Granted,
     InFlight,
@@ -150,7 +150,7 @@ class Dvms(Actor):
             case Blocked():
                 self._blocked(message)
             case Freed() if self.grant is not None and self.leading is None:
-                self.world.send(address(self.grant.leader, DVMS), message)
+                self.world.send(address(self.grant.leader, SCHEDULER), message)
             case _:
                 self._to_leader(message, node_of(sender))
 
@@ -273,7 +273,7 @@ class Dvms(Actor):
             )
             if len(self._waiters) < WAITERS_MAX:
                 self._waiters[leader] = None
-            self.world.send(address(leader, DVMS), Busy(message.isp, message.version, holder))
+            self.world.send(address(leader, SCHEDULER), Busy(message.isp, message.version, holder))
             return
         members = (*message.members, self.world.node)
         self.world.send(SOLVER, Warm())
@@ -321,7 +321,7 @@ class Dvms(Actor):
         def answer(snapshot: Snapshot) -> None:
             if self._follows(message.isp, message.version, message.leader):
                 state = State(message.isp, message.version, snapshot)
-                self.world.send(address(message.leader, DVMS), state)
+                self.world.send(address(message.leader, SCHEDULER), state)
 
         self.ask_snapshot(answer)
 
@@ -344,14 +344,14 @@ class Dvms(Actor):
             assert grant is not None
             grant.expires_s = self.world.now_s() + self.settings.lease_s
             self.enter_applying()
-        self.world.send(address(leader, DVMS), Applying(message.isp, message.version, ok))
+        self.world.send(address(leader, SCHEDULER), Applying(message.isp, message.version, ok))
 
     def _blocked(self, message: Blocked) -> None:
         if self.grant is None or self.grant.isp != message.holder:
             return
         if self.leading is None:
             if self.grant.leader != self.world.node:
-                self.world.send(address(self.grant.leader, DVMS), message)
+                self.world.send(address(self.grant.leader, SCHEDULER), message)
         elif self.leading.on_blocked(message):
             self.report("partition.handed-over", self.grant.isp, f"to {message.isp}")
             # A member from now on: the lease bounds the wait for the absorbing leader.
@@ -404,7 +404,7 @@ class Dvms(Actor):
     def _notify_waiters(self) -> None:
         if self._waiters and self._free():
             for leader in self._waiters:
-                self.world.send(address(leader, DVMS), Freed(self.world.node))
+                self.world.send(address(leader, SCHEDULER), Freed(self.world.node))
             self._waiters.clear()
 
     def _expire(self) -> None:
