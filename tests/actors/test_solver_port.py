@@ -228,7 +228,7 @@ def test_a_worker_ends_by_itself_when_its_agent_is_gone_or_no_longer_waits() -> 
 
 
 def test_the_simulated_solver_takes_time_for_each_problem_in_turn() -> None:
-    luc = SimulatedLuc(1, 1)
+    luc = SimulatedLuc.small(1, 1)
     client = Client(luc)
     began_s = luc.simulation.now_s
     calls = [client.tell("h1", SOLVER, lambda c: Solve(c, problem(), WORK, 5.0)) for _ in range(2)]
@@ -240,7 +240,7 @@ def test_the_simulated_solver_takes_time_for_each_problem_in_turn() -> None:
 
 
 def test_the_simulated_solver_says_what_is_wrong() -> None:
-    luc = SimulatedLuc(1, 1)
+    luc = SimulatedLuc.small(1, 1)
     wrong = msgspec.structs.replace(problem(), constraints=(Constraint("ban", ("v0",), ("h9",)),))
     answer = Client(luc).ask("h1", SOLVER, lambda c: Solve(c, wrong, WORK, 5.0))
     assert (answer.solution, answer.kind) == (None, "InputError")

@@ -15,7 +15,7 @@ class Story:
     """Hosts h1.. of 200 % CPU and 1024 MiB; `order` and `tell` speak to their host actors."""
 
     def __init__(self, nodes: int = 3, seed: int = 1) -> None:
-        self.luc = SimulatedLuc(seed, nodes, capacity=Resources(200.0, 1024.0))
+        self.luc = SimulatedLuc.small(seed, nodes, capacity=Resources(200.0, 1024.0))
         self.luc.settle()
         self.client = Client(self.luc)
 

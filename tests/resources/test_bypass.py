@@ -109,7 +109,7 @@ def test_a_vm_that_ended_asleep_is_forgotten(story: Story) -> None:
 
 def test_a_vm_that_wants_more_than_any_host_gets_one_to_itself() -> None:
     """Hosts of 50 %: nothing gives the large VM what it wants, but the small one is out of its way."""
-    hosts = SimulatedLuc(1, 3, capacity=Resources(50.0, 1024.0))
+    hosts = SimulatedLuc.small(1, 3, capacity=Resources(50.0, 1024.0))
     hosts.settle()
     for vm in ("ve.large", "ve.small"):
         hosts.boot(vm, "h1", 10.0)

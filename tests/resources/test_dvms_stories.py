@@ -51,7 +51,7 @@ Wants = dict[str, list[tuple[float, int]]]
 def quiet_luc(wants: Wants) -> tuple[SimulatedLuc, Laws]:
     """A LUC without jitter in the network; its VMs `ve.h1a`, `ve.h1b`.. are up and still calm."""
     network = Network(local=Link(1.0, 0.0), between=Link(20.0, 0.0))
-    luc = SimulatedLuc(1, len(wants), network=network, capacity=Resources(100.0, 4096.0))
+    luc = SimulatedLuc.small(1, len(wants), network=network, capacity=Resources(100.0, 4096.0))
     luc.settle()
     for node, vms in wants.items():
         for letter, (_, memory_mib) in zip("abcd", vms, strict=False):

@@ -79,9 +79,9 @@ class SetSpec(Message, frozen=True):
 class Sample(Message, frozen=True):
     """Ask for the VMs of this node and their counters; answered by `Sampled`.
 
-    With `period_s` a port that notices changes itself may wait with its answer: it comes at the first multiple
-    of `period_s` from now at which a VM is there, gone or in another state, or wants another amount of CPU,
-    than in the reading before. Ports that notice nothing answer at once, and are asked again.
+    With `period_s` a port that notices changes itself may wait with its answer: it comes at the first
+    multiple of `period_s` from now at which a VM is there, gone or in another state, or wants another amount
+    of CPU, than in the reading before. Ports that notice nothing answer at once, and are asked again.
     """
 
     call_id: int
@@ -93,8 +93,8 @@ class VmSample(msgspec.Struct, frozen=True):
 
     `run_delay_s` is time its threads were runnable but not running: demand that a saturated host hides.
     `incoming` is a VM still being received: it does not run here yet. `migrating` is one being sent away.
-    `wanted_pct` is what the guest wants now, in percent of a core, from a port that knows; below 0 it does not,
-    and the counters must tell.
+    `wanted_pct` is what the guest wants now, in percent of a core, from a port that knows; below 0 it does
+    not, and the counters must tell.
     """
 
     spec: VmSpec
@@ -109,12 +109,18 @@ class VmSample(msgspec.Struct, frozen=True):
 
 
 class Sampled(Message, frozen=True):
-    """`time_s` is the instant of the reading on the node's monotonic clock."""
+    """`time_s` is the instant of the reading on the node's monotonic clock.
+
+    In answer to a `Sample` with `period_s` it may be `partial`: then `vms` are those that differ from the
+    reading before, and `gone` those that are no longer there.
+    """
 
     call_id: int
     time_s: float
     vms: tuple[VmSample, ...] = ()
     error: str = ""
+    partial: bool = False
+    gone: tuple[str, ...] = ()
 
 
 class Subscribe(Message, frozen=True):

@@ -40,7 +40,10 @@ class World(Protocol):
 
     node: str
     name: str
-    random: Random
+
+    @property
+    def random(self) -> Random:
+        """This actor's own stream."""
 
     def now_s(self) -> float:
         """Monotonic seconds of this node."""

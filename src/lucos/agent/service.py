@@ -35,7 +35,7 @@ from lucos.model import Detail, Event, Resources
 from lucos.overlay import MEMBERSHIP, Leave, Member, Membership, MembershipSettings
 from lucos.resources.dvms import Dvms
 from lucos.resources.host import Host, HostSettings
-from lucos.resources.messages import SCHEDULER, HOST
+from lucos.resources.messages import HOST, SCHEDULER
 
 log = logging.getLogger("lucos.agent")
 

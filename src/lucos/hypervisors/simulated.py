@@ -75,9 +75,30 @@ class SimulatedFleet:
 
     # --- For scenarios and laws ---------------------------------------------------------------------
 
-    def add_host(self, name: str, capacity: Resources) -> None:
+    def add_host(
+        self,
+        name: str,
+        capacity: Resources,
+        *,
+        site: str = "",
+        link_mibps: float = 100.0,
+        watts: tuple[float, ...] = (),
+        standby_watts: float = 0.0,
+    ) -> None:
         """Its name is also the address at which migrations reach it."""
         self._hosts[name] = Host(name, capacity)
+
+    def set_backbone(self, site: str, mibps: float) -> None:
+        """What the site's connection to the other sites carries each way."""
+
+    def place(
+        self, spec: VmSpec, host: str, *, cpu_pct: float = 0.0, dirty_intensity: float = 0.0
+    ) -> None:
+        """A VM that runs on `host` from now on, without a boot."""
+        domain = Domain(spec, spec.workload)
+        domain.demand_pct = cpu_pct
+        self._hosts[host].admit(domain)
+        self._enter(self._hosts[host], domain, VmState.RUNNING)
 
     def running(self) -> dict[str, list[str]]:
         """The hosts on which each VM executes now; VMs that execute nowhere are absent."""

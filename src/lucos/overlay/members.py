@@ -39,7 +39,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
     """One node: `address` is the IP its gRPC (`transport_port`) and datagrams (`membership_port`) reach.
 
     `tags` are a few short strings it tells everybody. `rtt_s` is the reader's own smoothed estimate of the
-    round trip to it, 0 when not measured; it takes no part in merging, nor does `coordinate`, the last one heard.
+    round trip to it, 0 when not measured, and `coordinate` the last one heard: they take no part in merging.
     """
 
     node: str

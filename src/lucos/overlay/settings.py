@@ -40,6 +40,7 @@ class MembershipSettings(msgspec.Struct, frozen=True):
     exchange_s: float = 30.0
     forget_s: float = 3600.0
     departed_max: int = 256
+    view_max: int = 128
 
     def __post_init__(self) -> None:
         if self.direct_s + self.indirect_s >= self.period_s:

@@ -25,8 +25,8 @@ from lucos.model import Boot, Migrate, Node, Resources, Resume, Suspend, VmSpec,
 from lucos.resources.demand import expected_cpu_pct
 from lucos.resources.inventory import Inventory, Reservation
 from lucos.resources.messages import (
-    SCHEDULER,
     HOST,
+    SCHEDULER,
     Execute,
     Executed,
     Granted,

@@ -1,7 +1,8 @@
 """The schedulers by name: one line of configuration chooses, in an agent and in the simulator alike.
 
 A scheduler is the actor `SCHEDULER` of each node. Its host actor sends it `Violation`, `Relief`, `Rising`,
-`Underload` and `InFlight`; it moves VMs by sending `Execute` to host actors, as `dvms.execution` does for a plan.
+`Underload` and `InFlight`; it moves VMs by sending `Execute` to host actors, as an `Execution` does for a
+plan.
 """
 
 from __future__ import annotations

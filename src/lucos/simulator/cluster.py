@@ -2,73 +2,177 @@
 
 from __future__ import annotations
 
-from lucos.actors import World, address
+import msgspec
+
+from lucos.actors import Message, World, address
 from lucos.actors.ports import HYPERVISOR, REGISTRY, SOLVER
-from lucos.actors.simulated import Network, SimulatedNode, Simulation
+from lucos.actors.simulated import Link, Network, SimulatedNode, Simulation
 from lucos.actors.simulated.registry import SimulatedRegistry, SimulatedRegistryStore
 from lucos.actors.simulated.solver import SimulatedSolver
 from lucos.environments.messages import ENVIRONMENTS
 from lucos.environments.tracker import Environments
 from lucos.hypervisors.simulated import SimulatedFleet, SimulatedHypervisor
+from lucos.hypervisors.simulated_host import FleetSettings
 from lucos.model import Boot, Constraint, Migrate, Resources, VmSpec
 from lucos.overlay import MEMBERSHIP, Member, Membership, MembershipSettings
-from lucos.resources.dvms import Dvms, DvmsSettings
+from lucos.overlay.detection import draw_detection_s
+from lucos.overlay.oracle import OracleMembership, OraclePlatform
+from lucos.resources.dvms import Dvms
 from lucos.resources.host import Host, HostSettings
-from lucos.resources.messages import SCHEDULER, HOST, Execute, SetDraining
+from lucos.resources.messages import HOST, SCHEDULER, Execute, SetDraining
+from lucos.resources.strategies import SchedulerSettings, make_scheduler
+from lucos.simulator.places import coordinates_of
+from lucos.simulator.platform import HostPlan, Platform, SitePlan
 
 MEMBERSHIP_PORT = 7411
 
 
 class SimulatedLuc:
-    """`nodes` hosts `h1`.. spread over `sites`, each with `capacity`; ready once `settle` has returned."""
+    """The hosts and VMs of `platform`, each host with its production actors.
+
+    `overlay` is full (every ping is simulated; ready once `settle` has returned) or oracle (answered from the
+    platform; ready at once). With `notices` monitors are told of changes by the hypervisor instead of looking
+    each period, which costs nothing while nothing changes; what they see is the same.
+    """
 
     def __init__(
         self,
+        seed: int,
+        platform: Platform,
+        *,
+        scheduler: SchedulerSettings | None = None,
+        overlay: str = "full",
+        host: HostSettings | None = None,
+        membership: MembershipSettings | None = None,
+        fleet: FleetSettings | None = None,
+        network: Network | None = None,
+        environments: bool = True,
+        keep_events: bool = True,
+        count_bytes: bool = False,
+    ) -> None:
+        self.platform = platform
+        self.simulation = Simulation(
+            seed, network or network_of(platform), keep_events=keep_events, count_bytes=count_bytes
+        )
+        self.fleet = SimulatedFleet(self.simulation, fleet)
+        self.registry = SimulatedRegistryStore()
+        self.names = [plan.name for plan in platform.hosts]
+        self.scheduler = scheduler or SchedulerSettings()
+        self._host = host or HostSettings(Resources())
+        self._membership = membership or MembershipSettings()
+        self._environments = environments
+        self._hosts = {plan.name: plan for plan in platform.hosts}
+        self._seeds = tuple(f"{name}:{MEMBERSHIP_PORT}" for name in self.names[:2])
+        for site in platform.sites:
+            if site.backbone_mibps:
+                self.fleet.set_backbone(site.name, site.backbone_mibps)
+        for plan in platform.hosts:
+            self.fleet.add_host(
+                plan.name,
+                plan.capacity,
+                site=plan.site,
+                link_mibps=plan.link_mibps,
+                watts=plan.watts,
+                standby_watts=plan.standby_watts,
+            )
+            self.simulation.add_node(plan.name, self._boot, plan.site)
+        for vm in platform.vms:
+            spec = VmSpec(
+                vm.id,
+                vm.id.partition(".")[0],
+                "mini",
+                cpu=vm.cpu,
+                memory_mib=vm.memory_mib,
+                constraints=vm.constraints,
+            )
+            self.fleet.place(spec, vm.host, cpu_pct=vm.cpu_pct, dirty_intensity=vm.dirty_intensity)
+        self.oracle = self._oracle(seed) if overlay == "oracle" else None
+        for name in self.names:
+            self.simulation.nodes[name].start()
+
+    @classmethod
+    def small(
+        cls,
         seed: int,
         nodes: int,
         *,
         sites: int = 1,
         capacity: Resources | None = None,
         network: Network | None = None,
-        dvms: DvmsSettings | None = None,
-    ) -> None:
-        self.simulation = Simulation(seed, network)
-        self.fleet = SimulatedFleet(self.simulation)
-        self.registry = SimulatedRegistryStore()
-        self.capacity = capacity or Resources(200.0, 4096.0)
-        self.names = [f"h{i + 1}" for i in range(nodes)]
-        self._dvms = dvms or DvmsSettings()
-        self._sites = {name: f"s{i % sites + 1}" for i, name in enumerate(self.names)}
-        self._seeds = tuple(f"{name}:{MEMBERSHIP_PORT}" for name in self.names[:2])
-        for name in self.names:
-            self.fleet.add_host(name, self.capacity)
-            self.simulation.add_node(name, self._boot, self._sites[name])
-        for name in self.names:
-            self.simulation.nodes[name].start()
+        scheduler: SchedulerSettings | None = None,
+    ) -> SimulatedLuc:
+        """`nodes` hosts `h1`.. spread over `sites` in turn, each with `capacity`, with the full overlay."""
+        room = capacity or Resources(200.0, 4096.0)
+        hosts = tuple(
+            HostPlan(f"h{i + 1}", f"s{i % sites + 1}", room, link_mibps=100.0) for i in range(nodes)
+        )
+        names = tuple(SitePlan(f"s{i + 1}") for i in range(sites))
+        return cls(seed, Platform(names, hosts), scheduler=scheduler, network=network)
+
+    def _oracle(self, seed: int) -> OraclePlatform:
+        def tell(node: str, delay_s: float, message: Message) -> None:
+            there = self.simulation.nodes[node]
+
+            def arrive() -> None:
+                if there.up:
+                    there.deliver(MEMBERSHIP, address(node, MEMBERSHIP), message)
+
+            self.simulation.schedule(delay_s, arrive, node=there)
+
+        places = coordinates_of(self.platform)
+        members = {
+            plan.name: Member(
+                plan.name, plan.name, 7410, MEMBERSHIP_PORT, plan.site, coordinate=places[plan.name]
+            )
+            for plan in self.platform.hosts
+        }
+        return OraclePlatform(members, draw_detection_s, tell, seed)
 
     def _boot(self, node: SimulatedNode) -> None:
-        name = node.name
-        me = Member(name, name, 7410, MEMBERSHIP_PORT, self._sites[name])
-        settings = HostSettings(self.capacity, self._sites[name], name)
-
-        def membership(world: World) -> Membership:
-            return Membership(world, MembershipSettings(), me, self._seeds)
-
+        plan = self._hosts[node.name]
+        host = msgspec.structs.replace(
+            self._host, capacity=plan.capacity, site=plan.site, migration_address=plan.name
+        )
         node.spawn(HYPERVISOR, lambda world: SimulatedHypervisor(world, self.fleet))
         node.spawn(REGISTRY, lambda world: SimulatedRegistry(world, self.registry))
         node.spawn(SOLVER, SimulatedSolver)
-        node.spawn(MEMBERSHIP, membership)
-        node.spawn(HOST, lambda world: Host(world, settings))
-        node.spawn(SCHEDULER, lambda world: Dvms(world, self._dvms))
-        node.spawn(ENVIRONMENTS, Environments)
+        node.spawn(MEMBERSHIP, self._overlay)
+        node.spawn(HOST, lambda world: Host(world, host))
+        node.spawn(SCHEDULER, lambda world: make_scheduler(world, self.scheduler))
+        if self._environments:
+            node.spawn(ENVIRONMENTS, Environments)
+
+    def _overlay(self, world: World) -> Membership | OracleMembership:
+        if self.oracle is not None:
+            return OracleMembership(world, self.oracle)
+        me = Member(world.node, world.node, 7410, MEMBERSHIP_PORT, self._hosts[world.node].site)
+        return Membership(world, self._membership, me, self._seeds)
+
+    @property
+    def capacity(self) -> Resources:
+        """That of the first host."""
+        return self.platform.hosts[0].capacity
+
+    def crash_host(self, name: str) -> None:
+        """The host loses power, and its agent with it."""
+        self.fleet.crash_host(name)
+        if self.oracle is not None:
+            self.oracle.crashed(name)
+
+    def repair_host(self, name: str) -> None:
+        """The host is powered on again, with its agent."""
+        self.fleet.repair_host(name)
+        if self.oracle is not None:
+            self.oracle.returned(name)
 
     def settle(self, timeout_s: float = 30.0) -> None:
-        """Run until every node knows all others."""
+        """Run until every node knows all others (or as many as its view holds)."""
+        wanted = min(len(self.names), self._membership.view_max)
 
         def complete() -> bool:
             for name in self.names:
                 actor = self.simulation.nodes[name].actor(MEMBERSHIP)
-                if not isinstance(actor, Membership) or len(actor.members) < len(self.names):
+                if not isinstance(actor, Membership) or len(actor.members) < wanted:
                     return False
             return True
 
@@ -111,3 +215,15 @@ class SimulatedLuc:
     def host(self, node: str) -> Host | None:
         actor = self.simulation.nodes[node].actor(HOST)
         return actor if isinstance(actor, Host) else None
+
+
+def network_of(platform: Platform) -> Network:
+    """The latencies between the platform's sites."""
+    links: dict[tuple[str, str], Link] = {
+        (site.name, site.name): Link(site.local_rtt_ms, platform.jitter) for site in platform.sites
+    }
+    for (a, b), rtt_ms in platform.rtt_ms.items():
+        links[a, b] = links[b, a] = Link(rtt_ms, platform.jitter)
+    return Network(
+        between=Link(platform.between_rtt_ms, platform.jitter), loss=platform.loss, sites=links
+    )

@@ -20,7 +20,7 @@ class RandomLife:
         # Small clusters more often: they are where everybody is in everybody's way.
         count = round(nodes_min + (nodes_max - nodes_min) * self._random.random() ** 4)
         sites = self._random.randint(1, 3)
-        self.luc = SimulatedLuc(seed, count, sites=sites, capacity=Resources(200.0, 4096.0))
+        self.luc = SimulatedLuc.small(seed, count, sites=sites, capacity=Resources(200.0, 4096.0))
         self.laws = Laws(self.luc)
         self.vms = [f"ve.vm{i + 1}" for i in range(count * 4)]
         self._down: set[str] = set()

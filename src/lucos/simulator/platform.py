@@ -50,9 +50,9 @@ class VmPlan(msgspec.Struct, frozen=True):
 
 
 class Platform(msgspec.Struct, frozen=True):
-    """`rtt_ms` are the round trips between sites, by pair of names in either order; `between_rtt_ms` the rest.
+    """`rtt_ms` are round trips between sites, by pair of names in either order; `between_rtt_ms` the others.
 
-    `jitter` is the fraction of a one-way delay that is added at random, `loss` the fraction of datagrams lost.
+    `jitter` is the fraction of a one-way delay that is added at random, `loss` that of datagrams lost.
     """
 
     sites: tuple[SitePlan, ...]

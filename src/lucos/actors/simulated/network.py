@@ -26,9 +26,12 @@ class Network:
         between: Link | None = None,
         loss: float = 0.0,
         hold_s: float = 10.0,
+        sites: dict[tuple[str, str], Link] | None = None,
     ) -> None:
         self._local = local or Link(0.5)
         self._between = between or Link(20.0)
+        # By pair of sites, in both orders; the other pairs are `local` or `between`.
+        self._links = dict(sites or {})
         self.loss = loss
         self.hold_s = hold_s
         self._sites: dict[str, str] = {}
@@ -53,8 +56,16 @@ class Network:
     def is_cut(self, a: str, b: str) -> bool:
         return (a, b) in self._cuts
 
+    def link(self, a: str, b: str) -> Link:
+        """What lies between two nodes."""
+        ends = (self._sites.get(a, ""), self._sites.get(b, ""))
+        link = self._links.get(ends)
+        if link is None:
+            link = self._links[ends] = self._local if ends[0] == ends[1] else self._between
+        return link
+
     def one_way_s(self, a: str, b: str, random: Random) -> float:
-        link = self._local if self._sites.get(a) == self._sites.get(b) else self._between
+        link = self.link(a, b)
         return link.rtt_ms / 2000.0 * (1.0 + link.jitter * random.random())
 
     def stream_arrival_s(self, a: str, b: str, now_s: float, random: Random) -> float:

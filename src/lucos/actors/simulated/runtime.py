@@ -1,8 +1,9 @@
 """The simulated world: a heap of events, virtual time, one seed. The same seed repeats a run bit for bit.
 
 A `Simulation` holds nodes; a node holds actors, what they made durable (it survives crashes of the agent),
-and whether its agent is up or stalled. Observers see every delivery and every emitted event; `after_each`
-callbacks run after each simulated event, which is where laws are checked.
+and whether its agent is up or stalled. `observers` see every delivery, `listeners` every emitted event;
+`after_each` callbacks run after each simulated event, which is where laws are checked. Nothing is done for
+what is idle: the cost of a run is that of its messages and timers.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
 from random import Random
 
-from lucos.actors.message import Datagram, Message, actor_of, address, node_of
+from lucos.actors.message import Datagram, Message, actor_of, address, encode_frame, node_of
 from lucos.actors.simulated.network import Network
 from lucos.actors.supervision import Decision, Supervisor
 from lucos.actors.world import Actor, ActorFactory, Timer
@@ -23,10 +25,11 @@ from lucos.model import Detail, Event
 class Scheduled:
     """A callback in the heap; cancelling leaves it there, inert."""
 
-    __slots__ = ("callback", "cancelled")
+    __slots__ = ("callback", "cancelled", "node")
 
-    def __init__(self, callback: Callable[[], None]) -> None:
+    def __init__(self, callback: Callable[[], None], node: SimulatedNode | None) -> None:
         self.callback = callback
+        self.node = node
         self.cancelled = False
 
     def cancel(self) -> None:
@@ -58,8 +61,14 @@ class SimulatedWorld:
         self._simulation = host.simulation
         self._generation = host.generation
         host.births += 1
-        self.random: WorldRandom = Random(f"{self._simulation.seed}/{host.name}/{name}/{host.births}")
+        self._birth = host.births
+        self._address = address(host.name, name)
         self.live = True
+
+    @cached_property
+    def random(self) -> WorldRandom:
+        # Made when it is first used: with ten thousand nodes most streams never are.
+        return Random(f"{self._simulation.seed}/{self.node}/{self.name}/{self._birth}")
 
     def now_s(self) -> float:
         return self._simulation.now_s
@@ -71,7 +80,7 @@ class SimulatedWorld:
     def after(self, delay_s: float, message: Message) -> Timer:
         def fire() -> None:
             if self.live:
-                self._host.deliver(self.name, address(self.node, self.name), message)
+                self._host.deliver(self.name, self._address, message)
 
         return self._simulation.schedule(delay_s, fire, node=self._host)
 
@@ -141,7 +150,8 @@ class SimulatedNode:
         cell = self._cells.get(name)
         if cell is None or not cell.alive:
             return
-        self.simulation.observe(self.name, name, sender, message)
+        if self.simulation.observers:
+            self.simulation.observe(self.name, name, sender, message)
         try:
             cell.actor.receive(message, sender)
         except Exception as error:
@@ -180,8 +190,24 @@ class SimulatedNode:
 
 
 class Simulation:
-    def __init__(self, seed: int, network: Network | None = None) -> None:
+    """`keep_events` keeps what actors emit in `events`. Counted are messages between nodes and, with
+    `count_bytes`, the frames that the real transport would send for them.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        network: Network | None = None,
+        *,
+        keep_events: bool = True,
+        count_bytes: bool = False,
+    ) -> None:
         self.seed = seed
+        self.keep_events = keep_events
+        self.count_bytes = count_bytes
+        self.messages_sent = 0
+        self.bytes_sent = 0
+        self.listeners: list[Callable[[Event], None]] = []
         self.random = Random(f"{seed}/simulation")
         self.network = network or Network()
         self.now_s = 0.0
@@ -191,7 +217,8 @@ class Simulation:
         self.nodes: dict[str, SimulatedNode] = {}
         self.after_each: list[Callable[[], None]] = []
         self.observers: list[Callable[[float, str, str, Message], None]] = []
-        self._heap: list[tuple[float, int, Scheduled, SimulatedNode | None]] = []
+        self._heap: list[tuple[float, int, Scheduled]] = []
+        self._places: dict[str, tuple[str, str]] = {}
         self._held: dict[tuple[str, str], deque[tuple[float, int, str, str, Message]]] = {}
         self._sequence = 0
 
@@ -205,24 +232,24 @@ class Simulation:
     ) -> Scheduled:
         """Run `callback` after `delay_s`; with `node`, not while that node is stalled."""
         self._sequence += 1
-        entry = Scheduled(callback)
-        heapq.heappush(self._heap, (self.now_s + max(delay_s, 0.0), self._sequence, entry, node))
+        entry = Scheduled(callback, node)
+        heapq.heappush(self._heap, (self.now_s + max(delay_s, 0.0), self._sequence, entry))
         return entry
 
     def transmit(self, source: str, actor: str, to: str, message: Message) -> None:
         """Carry a message from an actor to `node/actor`, `@node:port/actor` or a local `actor`."""
-        sender = address(source, actor)
-        if "/" not in to:
-            to = address(source, to)
-        target, name = node_of(to), actor_of(to)
-        if target.startswith("@"):
-            target = target[1:].partition(":")[0]
-        node = self.nodes.get(target)
+        sender = f"{source}/{actor}"
+        target, name = self._places.get(to) or self._place(to)
+        node = self.nodes.get(target or source)
         if node is None:
             return
-        if target == source:
+        if node.name == source:
             self._arrive(node, 0.0, name, sender, message)
             return
+        target = node.name
+        self.messages_sent += 1
+        if self.count_bytes:
+            self.bytes_sent += len(encode_frame(to, sender, message))
         cut = self.network.is_cut(source, target)
         if isinstance(message, Datagram):
             if not cut and self.random.random() >= self.network.loss:
@@ -237,6 +264,14 @@ class Simulation:
             held.append((until_s, node.generation, name, sender, message))
         elif not cut:
             self._stream(source, node, name, sender, message)
+
+    def _place(self, to: str) -> tuple[str, str]:
+        """(node, actor) that an address speaks of; the node is empty for an actor of the sender's own."""
+        target, name = (node_of(to), actor_of(to)) if "/" in to else ("", to)
+        if target.startswith("@"):
+            target = target[1:].partition(":")[0]
+        self._places[to] = target, name
+        return target, name
 
     def _stream(self, source: str, node: SimulatedNode, name: str, sender: str, message: Message) -> None:
         at_s = self.network.stream_arrival_s(source, node.name, self.now_s, self.random)
@@ -269,7 +304,10 @@ class Simulation:
             observer(self.now_s, address(node, name), sender, message)
 
     def record(self, event: Event) -> None:
-        self.events.append(event)
+        if self.keep_events:
+            self.events.append(event)
+        for listener in self.listeners:
+            listener(event)
 
     def run(
         self,
@@ -283,13 +321,15 @@ class Simulation:
             return True
         budget = events_max
         while self._heap and self._heap[0][0] <= until_s:
-            at_s, _, entry, node = heapq.heappop(self._heap)
+            at_s, _, entry = heapq.heappop(self._heap)
             if entry.cancelled:
                 continue
-            self.now_s = max(self.now_s, at_s)
+            if at_s > self.now_s:
+                self.now_s = at_s
+            node = entry.node
             if node is not None and node.stalled_until_s > self.now_s:
                 self._sequence += 1
-                heapq.heappush(self._heap, (node.stalled_until_s, self._sequence, entry, node))
+                heapq.heappush(self._heap, (node.stalled_until_s, self._sequence, entry))
                 continue
             entry.callback()
             self.events_processed += 1

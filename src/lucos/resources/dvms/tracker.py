@@ -1,4 +1,4 @@
-"""DVMS: hypervisors that schedule among themselves. The scheduler of a node: this node's grant, and who holds it.
+"""DVMS: hypervisors that schedule among themselves. Here is one node's part: its grant, and who holds it.
 
 A node in violation starts an ISP that visits nodes outwards until the partition it gathers can resolve the
 violation. Laws (checked by the simulator after each event):
@@ -42,8 +42,8 @@ from lucos.resources.dvms.messages import (
     Visit,
 )
 from lucos.resources.messages import (
-    SCHEDULER,
     HOST,
+    SCHEDULER,
     Granted,
     InFlight,
     Relief,
