@@ -3,7 +3,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 MINI := /var/lib/luc/images/mini/image.toml
 
-.PHONY: help setup image demo test lint docs bench-placement clean
+.PHONY: help setup image demo test lint docs explore bench-placement bench-sim clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile
@@ -34,9 +34,13 @@ docs: setup  ## write the generated parts of docs/ anew
 	@$(BIN)/python scripts/generate_constraint_pages.py
 
 bench-placement: setup  ## placement measured, with plots; LUC_DATA: folder of BtrPlace's cases; BENCH=quick: a part
-	@$(BIN)/python -c 'import matplotlib' 2>/dev/null || \
-	  $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt 'lucos[sim-plots]'
 	@$(BIN)/python -m benchmarks.placement $(BENCH)
+
+bench-sim: image  ## simulator, schedulers and overlay measured; LUC_DATA: folder of traces; BENCH=PART...: some of it
+	@$(BIN)/python -m benchmarks.sim $(BENCH)
+
+explore: setup  ## all small worlds, exhaustively (long)
+	@$(BIN)/pytest tests/laws/test_explore.py --explore-long -s
 
 clean:  ## take labs down and remove what make made here (system packages and images stay)
 	@scripts/clean.sh

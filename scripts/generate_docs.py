@@ -21,6 +21,9 @@ from lucos.cli.main import app
 from lucos.model import VE_LIFE, VM_LIFE, Event, mermaid
 from lucos.overlay import MembershipSettings
 from lucos.resources.dvms import DvmsSettings
+from lucos.resources.entropy import EntropySettings
+from lucos.resources.queue import PolicySettings, QueueSettings
+from lucos.resources.snooze import SnoozeSettings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NEXT = "\n\n"
@@ -105,6 +108,9 @@ def blocks() -> dict[str, str]:
         "api": module_text(protocol),
         "api-structs": api_structs(),
         "dvms-settings": fields_table(DvmsSettings),
+        "entropy-settings": fields_table(EntropySettings),
+        "snooze-settings": fields_table(SnoozeSettings),
+        "queue-settings": fields_table(QueueSettings) + "\n" + fields_table(PolicySettings),
         "membership-settings": f"{inspect.cleandoc(MembershipSettings.__doc__ or '')}\n\n"
         + fields_table(MembershipSettings),
     }

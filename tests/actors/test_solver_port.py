@@ -16,7 +16,7 @@ import pytest
 from lucos.actors import Message
 from lucos.actors.ports import SOLVER, Solve, Solved, Warm
 from lucos.actors.real.solver import PENDING_MAX, SolverProcess
-from lucos.actors.simulated.solver import solving_s
+from lucos.actors.simulated.solver import SolverCost
 from lucos.model import Constraint
 from lucos.placement.cluster import Cluster, Node, Vm
 from lucos.placement.problem import Budget, Problem, Status
@@ -236,7 +236,7 @@ def test_the_simulated_solver_takes_time_for_each_problem_in_turn() -> None:
         answer = client.wait(call)
         assert isinstance(answer, Solved)
         assert answer.solution is not None
-        assert luc.simulation.now_s - began_s == pytest.approx(number * solving_s(problem()))
+        assert luc.simulation.now_s - began_s == pytest.approx(number * SolverCost().solving_s(problem()))
 
 
 def test_the_simulated_solver_says_what_is_wrong() -> None:

@@ -72,6 +72,7 @@ ANSWERS: dict[str, Any] = {
     "drain": DrainReport("h2", ("shop.db",)),
     "undrain": None,
     "leave": None,
+    "remove": None,
     "console": None,
 }
 

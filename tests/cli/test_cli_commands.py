@@ -168,6 +168,8 @@ def test_kill_and_leave_ask_first(agent: FakeAgent, luc: Luc) -> None:
     assert agent.requests == []
     assert luc("node", "leave", "--yes").code == 0
     assert agent.asked("leave") == {}
+    assert luc("node", "remove", "h3", "--yes").code == 0
+    assert agent.asked("remove") == {"node": "h3"}
 
 
 def test_drain_and_undrain(agent: FakeAgent, luc: Luc) -> None:

@@ -24,6 +24,7 @@ from lucos.model import (
     Pause,
     Resume,
     Shutdown,
+    ShutdownNode,
     Suspend,
     Unpause,
     VmSpec,
@@ -214,6 +215,15 @@ async def only_a_kill_interrupts_an_action(driver: HypervisorDriver) -> None:
     assert (await client.sample("h1"), await client.sample("h2")) == ({}, {})
 
 
+async def a_host_that_holds_a_vm_is_not_switched_off(driver: HypervisorDriver) -> None:
+    client = Client(driver)
+    await client.boot()
+    refused = await client.perform(ShutdownNode(node="h1"))
+    assert (refused.ok, refused.kind) == (False, "Refused")
+    assert "h1" in refused.error
+    assert (await client.sample())[VM].state is VmState.RUNNING
+
+
 async def an_unreachable_destination_is_reported(driver: HypervisorDriver) -> None:
     client = Client(driver)
     await client.boot()
@@ -231,5 +241,6 @@ SCENARIOS: list[Scenario] = [
     an_aborted_migration_leaves_it_where_it_was,
     a_late_migration_is_aborted,
     only_a_kill_interrupts_an_action,
+    a_host_that_holds_a_vm_is_not_switched_off,
     an_unreachable_destination_is_reported,
 ]

@@ -28,8 +28,12 @@ class Cluster:
         rtt_ms: float = 20.0,
         loss: float = 0.0,
         settings: MembershipSettings | None = None,
+        seeds: tuple[str, ...] = ("n1", "n2"),
+        matrix_ms: dict[tuple[str, str], float] | None = None,
     ) -> None:
-        self.simulation = Simulation(seed, Network(between=Link(rtt_ms), loss=loss))
+        links = {pair: Link(ms) for (a, b), ms in (matrix_ms or {}).items() for pair in ((a, b), (b, a))}
+        self.simulation = Simulation(seed, Network(between=Link(rtt_ms), loss=loss, sites=links))
+        self._seeds = tuple(f"{seed}:{PORT}" for seed in seeds)
         self.names = [f"n{i + 1}" for i in range(count)]
         self._settings = settings or MembershipSettings()
         self._sites = {name: f"s{i % sites + 1}" for i, name in enumerate(self.names)}
@@ -38,8 +42,7 @@ class Cluster:
 
     def _boot(self, node: SimulatedNode) -> None:
         me = Member(node.name, node.name, 7410, PORT, self._sites[node.name])
-        seeds = (f"n1:{PORT}", f"n2:{PORT}")
-        node.spawn(MEMBERSHIP, lambda world: Membership(world, self._settings, me, seeds))
+        node.spawn(MEMBERSHIP, lambda world: Membership(world, self._settings, me, self._seeds))
 
     def start(self) -> None:
         for name in self.names:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lucos.overlay import Member, Status, merge
+from lucos.overlay import Member, MembershipSettings, Status, merge
+from lucos.overlay.ring import Ring, ring_position
 from lucos.overlay.table import MemberTable
 
 MEMBERS = st.builds(
@@ -52,7 +53,7 @@ def test_tables_that_heard_the_same_agree(records: list[Member], random: object)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     tables = []
     for order in (records, shuffled):
-        table = MemberTable(me)
+        table = MemberTable(me, MembershipSettings())
         for record in (first, *order):
             table.put(record, 0.0)
         tables.append(table)
@@ -60,7 +61,7 @@ def test_tables_that_heard_the_same_agree(records: list[Member], random: object)
 
 
 def test_the_departed_are_forgotten_in_time_and_beyond_a_number() -> None:
-    table = MemberTable(Member("me", "10.0.0.9", 7410, 7411))
+    table = MemberTable(Member("me", "10.0.0.9", 7410, 7411), MembershipSettings())
     for i in range(5):
         for status in (Status.ALIVE, Status.DEAD):
             table.put(Member(f"n{i}", "10.0.0.1", 7410, 7411, status=status), now_s=float(i))
@@ -68,3 +69,18 @@ def test_the_departed_are_forgotten_in_time_and_beyond_a_number() -> None:
     assert list(table.members) == ["me", "n2", "n3", "n4"]
     assert table.put(Member("n0", "10.0.0.1", 7410, 7411, status=Status.DEAD), 9.0) is None
     assert [c.node for c in table.take_changes() if c.after == ""] == ["n0", "n1"]
+
+
+@given(st.lists(st.integers(0, 400), min_size=1, max_size=300), st.randoms())
+def test_a_view_keeps_its_bound_and_its_neighbours(numbers: list[int], random: object) -> None:
+    settings = MembershipSettings(view_max=40)
+    table = MemberTable(Member("me", "10.0.0.9", 7410, 7411), settings)
+    for number in numbers:
+        table.put(Member(f"n{number}", "10.0.0.1", 7410, 7411), 0.0)
+        table.trim(random)  # type: ignore[arg-type]
+        assert len(table.ring) <= settings.view_max
+    everybody = Ring({f"n{number}" for number in numbers})
+    where = ring_position("me")
+    assert table.successors() == everybody.after(where, settings.successors)
+    assert table.predecessors() == everybody.before(where, settings.successors)
+    assert set(table.ring.names) == {m.node for m in table.members.values()} - {"me"}

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lucos.overlay import ring_position, successor_order
+from lucos.overlay.ring import Ring
 
 NAMES = st.lists(st.text("abc123-", min_size=1, max_size=6), unique=True, min_size=1, max_size=20)
 
@@ -39,3 +40,17 @@ def test_a_start_that_is_not_on_the_ring() -> None:
     names = ["h1", "h2", "h3"]
     assert sorted(successor_order(names, "elsewhere")) == names
     assert successor_order(["h1", "h1"], "h1") == []
+
+
+@given(NAMES, st.lists(st.text("abc", min_size=1, max_size=3), max_size=20), st.integers(0, 2**64 - 1))
+def test_a_ring_that_changed_is_as_if_made_at_once(names: list[str], changed: list[str], key: int) -> None:
+    ring, truth = Ring(names), set(names)
+    for name in changed:
+        assert (ring.discard if name in truth else ring.add)(name)
+        truth ^= {name}
+    fresh = Ring(truth)
+    assert ring.names == fresh.names
+    after = ring.after(key, len(truth))
+    assert sorted(after) == sorted(truth)
+    assert ring.before(key, len(truth)) == after[::-1]
+    assert after == sorted(truth, key=lambda name: ((ring_position(name) - key) % 2**64, name))

@@ -8,7 +8,6 @@ from lucos.environments.messages import ENVIRONMENTS, ApplyVe, Managed
 from lucos.model import (
     Allocate,
     Boot,
-    BootNode,
     Constraint,
     Kill,
     Migrate,
@@ -20,7 +19,7 @@ from lucos.model import (
     VirtualEnvironment,
     VmState,
 )
-from lucos.resources.dvms.execution import beyond_hosts
+from lucos.resources.execution import beyond_hosts
 from lucos.resources.monitor import PARKED_S_MAX
 from lucos.simulator import SimulatedLuc
 
@@ -128,10 +127,9 @@ def test_a_vm_that_wants_more_than_any_host_gets_one_to_itself() -> None:
 
 
 def test_what_hosts_cannot_do_is_told_before_anything_begins() -> None:
-    def told(*actions: Allocate | BootNode | Resume | Migrate) -> str:
+    def told(*actions: Allocate | Resume | Migrate) -> str:
         return beyond_hosts(Plan(tuple(PlannedAction(i, action) for i, action in enumerate(actions))))
 
     assert told(Migrate("a", "h1", "h2"), Resume("b", "h1"), Resume("c", "h1", "h1")) == ""
     assert "saved on h1" in told(Resume("a", "h2", "h1"))
     assert "a would be given" in told(Allocate("a", "h1", (("cpu_pct", 10.0),)))
-    assert "h1 would be switched" in told(BootNode(node="h1"))

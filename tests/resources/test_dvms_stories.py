@@ -4,44 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lucos.actors import Message, address
+from lucos.actors import address
 from lucos.actors.simulated import Link, Network
 from lucos.model import Resources
-from lucos.resources.dvms import messages as m
-from lucos.resources.messages import HOST, Executed, SetLoad
+from lucos.resources.messages import HOST, SetLoad
 from lucos.simulator import Laws, SimulatedLuc
+from lucos.simulator.words import conversation
 from support.transcript import Transcript, check_transcript
 
 STORIES = Path(__file__).parent / "stories"
-
-
-def show(message: Message) -> str | None:
-    """DVMS's own conversation; leases and periodic samples are left out."""
-    match message:
-        case m.Visit(isp=isp, version=version, members=members):
-            return f"Visit {isp} v{version}: will you join {', '.join(members)} and lead?"
-        case m.Busy(isp=isp, holder=holder):
-            return f"Busy for {isp}: {holder.node} is held by {holder.isp or 'its own actions'}"
-        case m.Joined(isp=isp, version=version, leader=leader, absorbed=absorbed):
-            return f"Joined {isp} v{version}: {leader} leads{f', {absorbed} absorbed' if absorbed else ''}"
-        case m.State(isp=isp, version=version, snapshot=snapshot):
-            load = sum((i.demand for i in snapshot.instances), Resources())
-            return f"State {isp} v{version}: {snapshot.node.name} at {load.cpu_pct:.0f} % CPU"
-        case m.Apply(isp=isp, version=version):
-            return f"Apply {isp} v{version}"
-        case m.Applying(isp=isp, version=version, ok=ok):
-            return f"Applying {isp} v{version}: {'agreed' if ok else 'refused'}"
-        case m.Dissolve(isp=isp, outcome=outcome):
-            return f"Dissolve {isp}: {outcome}"
-        case m.Blocked(isp=isp, leader=leader, holder=holder):
-            return f"Blocked: {isp} led by {leader} waits for {holder}"
-        case m.HandOver(to=to, isp=isp, members=members):
-            return f"HandOver {isp} to {to}: {', '.join(members)}"
-        case m.Freed(node=node):
-            return f"Freed: {node}"
-        case Executed(ok=ok, error=error):
-            return f"Executed: {'ok' if ok else error}"
-    return None
 
 
 Wants = dict[str, list[tuple[float, int]]]
@@ -75,7 +46,7 @@ def tell(name: str, *acts: tuple[str, Wants, float]) -> str:
     """Play the acts (opening, new wants, seconds), check all laws, and compare with story `name`."""
     everything = {node: vms for _, wants, _ in acts for node, vms in wants.items()}
     luc, laws = quiet_luc(dict(sorted(everything.items())))
-    transcript = Transcript(luc.simulation, show)
+    transcript = Transcript(luc.simulation, conversation)
     for opening, wants, duration_s in acts:
         transcript.note(opening)
         get_busy(luc, wants)

@@ -31,10 +31,14 @@ class Calls:
         self._next = world.random.randrange(2**31) * 2**16
         self._open: dict[int, tuple[Timer, Then]] = {}
 
+    def number(self) -> int:
+        """A call id of its own, for a question whose answer has no deadline and is not awaited here."""
+        self._next += 1
+        return self._next
+
     def ask(self, to: str, question: Callable[[int], Message], timeout_s: float, then: Then) -> int:
         """Send `question(call_id)` to `to`; `then(answer | None)` follows."""
-        self._next += 1
-        call_id = self._next
+        call_id = self.number()
         timer = self._world.after(timeout_s, CallTimeout(call_id))
         self._open[call_id] = (timer, then)
         self._world.send(to, question(call_id))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from lucos.errors import InputError
+from lucos.resources.monitor import MonitorSettings
+from lucos.resources.strategies import SchedulerSettings
 
 TRANSPORT_PORT = 7410
 MEMBERSHIP_PORT = 7411
@@ -75,6 +78,8 @@ class AgentConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: Host = Host()
     hypervisor: HypervisorConfig = HypervisorConfig()
     registry: RegistryConfig = RegistryConfig()
+    monitor: MonitorSettings = MonitorSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
 
 
 def load_config(path: Path) -> AgentConfig:
@@ -85,6 +90,8 @@ def load_config(path: Path) -> AgentConfig:
         raise InputError("no such configuration file", file=str(path), hint="luc init writes one") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(str(error), file=str(path)) from None
+    except InputError as error:
+        raise InputError(error.message, file=str(path), hint=error.hint) from None
     if config.hypervisor.accel not in ("auto", "kvm", "tcg"):
         raise InputError("hypervisor.accel must be auto, kvm or tcg", file=str(path))
     return config
@@ -94,7 +101,25 @@ def dump_config(config: AgentConfig) -> str:
     """The configuration as TOML text; `load_config` reads it back to an equal value."""
     lines: list[str] = []
     for section, fields in msgspec.to_builtins(config).items():
-        lines.append(f"[{section}]")
-        lines += [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in fields.items()]
-        lines.append("")
+        if (
+            section in ("monitor", "scheduler")
+            and getattr(config, section) == type(getattr(config, section))()
+        ):
+            # They are long, and their defaults are documented.
+            continue
+        lines += _table(section, fields)
     return "\n".join(lines)
+
+
+def _table(name: str, fields: dict[str, Any]) -> list[str]:
+    """One table with those inside it."""
+    plain = {key: value for key, value in fields.items() if not isinstance(value, dict)}
+    lines = [
+        f"[{name}]",
+        *(f"{key} = {msgspec.json.encode(value).decode()}" for key, value in plain.items()),
+        "",
+    ]
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            lines += _table(f"{name}.{key}", value)
+    return lines

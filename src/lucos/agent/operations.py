@@ -36,12 +36,14 @@ from lucos.errors import OperationFailed, Refused, Unreachable, from_wire
 from lucos.model import Event, Plan, VirtualEnvironment
 from lucos.model.proposal import Proposal
 from lucos.model.workload import check_workload
+from lucos.overlay.messages import MEMBERSHIP, Remove, Removed
 from lucos.resources.messages import HOST, Executed, SetDraining, SetLoad
 
 if TYPE_CHECKING:
     from lucos.agent.service import Agent
 
 SURVEY_TIMEOUT_S = 6.0
+REMOVAL_TIMEOUT_S = 10.0
 T = TypeVar("T")
 Emit = Callable[[Event], Awaitable[None]]
 
@@ -275,6 +277,19 @@ class Operations:
                 hint=f"luc node drain {self._agent.node} moves them first",
             )
         self._agent.stop_soon()
+
+    async def remove(self, node: str) -> None:
+        members = {member.node for member in self._agent.members()}
+        if node not in members:
+            raise unknown("host", node, members)
+        if node == self._agent.node:
+            raise Refused(f"{node} is the asked agent's own host", hint="luc node leave takes it out")
+        answer = await self._agent.runtime.ask(MEMBERSHIP, lambda c: Remove(c, node), REMOVAL_TIMEOUT_S)
+        assert isinstance(answer, Removed)
+        if not answer.ok:
+            raise Refused(
+                answer.error, hint=f"luc node drain {node} and luc node leave there are for live hosts"
+            )
 
     async def locate(self, vm: str) -> tuple[str, str]:
         """(full id, node) of a running VM, for `console`."""

@@ -21,6 +21,7 @@ serial line both ways. Any agent answers for the whole LUC.
 | drain    | node, wait, timeout_s                  | Event          | DrainReport                |
 | undrain  | node                                   |                | null                       |
 | leave    |                                        |                | null                       |
+| remove   | node                                   |                | null                       |
 | console  | vm                                     |                | null, then raw bytes       |
 | ping     |                                        |                | {"node", "version", "pid"} |
 """

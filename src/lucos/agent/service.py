@@ -33,9 +33,11 @@ from lucos.errors import EnvironmentMissing, UnknownObject
 from lucos.hypervisors import HypervisorSettings, LibvirtHypervisor
 from lucos.model import Detail, Event, Resources
 from lucos.overlay import MEMBERSHIP, Leave, Member, Membership, MembershipSettings
-from lucos.resources.dvms import Dvms
-from lucos.resources.host import Host, HostSettings
+from lucos.overlay.directory import DIRECTORY, Directory
+from lucos.resources.host import Host
+from lucos.resources.host_settings import HostSettings
 from lucos.resources.messages import HOST, SCHEDULER
+from lucos.resources.strategies import make_scheduler
 
 log = logging.getLogger("lucos.agent")
 
@@ -130,8 +132,9 @@ class Agent:
         runtime.register_port(AGENT, self._describe)
         runtime.spawn(MEMBERSHIP, self._make_membership)
         runtime.spawn(HOST, lambda world: Host(world, self._host_settings()))
-        runtime.spawn(SCHEDULER, Dvms)
+        runtime.spawn(SCHEDULER, lambda world: make_scheduler(world, self.config.scheduler))
         runtime.spawn(ENVIRONMENTS, Environments)
+        runtime.spawn(DIRECTORY, Directory)
         self._following = asyncio.create_task(self._keep_following())
         await self._api.start()
         self._note("agent.started", f"luc {lucos.__version__}")
@@ -193,6 +196,7 @@ class Agent:
             migration_address=config.hypervisor.migration_address or config.agent.listen,
             migration_timeout_s=config.hypervisor.migration_timeout_s,
             bandwidth_mibps=config.hypervisor.bandwidth_mibps,
+            monitor=config.monitor,
         )
 
     def _make_membership(self, world: World) -> Membership:
@@ -202,7 +206,7 @@ class Agent:
         return self._membership
 
     def _member(self, node: str) -> Member | None:
-        return self._membership.members.get(node) if self._membership else None
+        return self._membership.resolve(node) if self._membership else None
 
     def _resolve(self, node: str) -> str | None:
         member = self._member(node)

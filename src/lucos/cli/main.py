@@ -23,6 +23,7 @@ _MODULES: dict[str, tuple[str, ...]] = {
     "host": ("agent", "init"),
     "images": ("image",),
     "labs": ("lab", "demo"),
+    "sim": ("sim",),
 }
 COMMANDS = {name: module for module, names in _MODULES.items() for name in names}
 

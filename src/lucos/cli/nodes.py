@@ -86,3 +86,11 @@ def leave(yes: Yes = False, socket: Socket = "") -> None:
     confirm(f"take the host of {client.path} out of the LUC?", yes)
     client.call("leave", object)
     print("the host left")
+
+
+@node.command(epilog=examples("luc node remove h3 --yes"))
+def remove(name: Node, yes: Yes = False, socket: Socket = "") -> None:
+    """Have everybody forget a dead host that will not come back; refused for one that answers."""
+    confirm(f"have all hosts forget {name}?", yes)
+    Client(socket).call("remove", object, node=name)
+    print(f"{name} is out of the LUC")

@@ -43,7 +43,7 @@ from lucos.model import (
 from lucos.model.proposal import Proposal
 from lucos.placement.checker import check
 from lucos.placement.problem import Problem
-from lucos.resources.dvms.execution import beyond_hosts, nodes_of
+from lucos.resources.execution import beyond_hosts, nodes_of
 from lucos.resources.messages import HOST, Executed, Redescribe
 from lucos.resources.repair import repair_problem, why_not
 

@@ -53,7 +53,7 @@ from lucos.model import (
     to_json,
 )
 from lucos.overlay.messages import MEMBERSHIP, MembersChanged, Watch
-from lucos.resources.dvms.execution import Execution
+from lucos.resources.execution import Execution
 from lucos.resources.messages import HOST, Execute, Executed, Snapshot, TakeSnapshot
 from lucos.resources.repair import why_not
 

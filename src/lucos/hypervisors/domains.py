@@ -25,7 +25,7 @@ from lucos.hypervisors.domain_xml import (
 from lucos.hypervisors.settings import HypervisorSettings
 from lucos.hypervisors.statistics import memory_used_mib, run_delay_s, state_of
 from lucos.images import Image
-from lucos.model import VmSpec, VmState
+from lucos.model import AnyAction, BootNode, ShutdownNode, VmSpec, VmState, after_vm_event
 
 PID_DIR = "/run/libvirt/qemu"
 
@@ -95,6 +95,14 @@ class Domains:
         if incoming:
             raise Refused(f"{vm} is still being received here", hint="wait for its migration to end")
         return found or VmState.KILLED
+
+    def next_state(self, action: AnyAction) -> VmState:
+        """What `action` makes of its VM; raises `Refused` where it cannot, and as `state`."""
+        if isinstance(action, BootNode | ShutdownNode):
+            raise Refused(
+                f"{action.node} cannot be switched on or off by its hypervisor", hint="drain it instead"
+            )
+        return after_vm_event(self.state(action.vm), type(action).__name__.lower())
 
     # --- Actions ------------------------------------------------------------------------------------
 

@@ -57,7 +57,6 @@ from lucos.model import (
     Suspend,
     Unpause,
     VmSpec,
-    after_vm_event,
 )
 from lucos.model.workload import parse_workload
 
@@ -257,7 +256,7 @@ class LibvirtHypervisor:
         """Carry out the action; milliseconds of downtime, or a LucError."""
         action, vm = request.action, request.action.vm
         if not isinstance(action, Boot):
-            after_vm_event(await self._call(vm, lambda d: d.state(vm)), type(action).__name__.lower())
+            await self._call(vm, lambda d: d.next_state(action))
         match action:
             case Boot():
                 await self._boot(request)

@@ -22,7 +22,9 @@ def run_simulated(say: Say) -> Account:
     """Play the demo in virtual time."""
     ve = demo_ve()
     network = Network(between=Link(RTT_MS))
-    luc = SimulatedLuc.small(SEED, HOSTS, sites=SITES, capacity=Resources(100.0 * CPUS, 1024.0), network=network)
+    luc = SimulatedLuc.small(
+        SEED, HOSTS, sites=SITES, capacity=Resources(100.0 * CPUS, 1024.0), network=network
+    )
     simulation = luc.simulation
     hypervisor = {"kind": "simulated", "accel": "simulated", "qemu": "", "libvirt": ""}
     account = Account(Report(HOSTS, len(ve.vms), dict(hypervisor)), say, 0.0)

@@ -78,12 +78,16 @@ class VmSpec(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True):
-    """A host: `capacity` is what its VMs may use; a draining node must end up empty."""
+    """A host: `capacity` is what its VMs may use; a draining node must end up empty.
+
+    One that is not `online` is in standby: it runs nothing until it is woken.
+    """
 
     name: str
     capacity: Resources
     site: str = ""
     draining: bool = False
+    online: bool = True
 
 
 class Instance(msgspec.Struct, frozen=True):

@@ -11,12 +11,17 @@ from lucos.overlay.members import Member
 _encoder = msgspec.msgpack.Encoder()
 
 
+def record_bytes(member: Member) -> int:
+    """What a record takes in a message."""
+    return len(_encoder.encode(member))
+
+
 class _Update:
     __slots__ = ("bytes", "member", "sent")
 
     def __init__(self, member: Member) -> None:
         self.member = member
-        self.bytes = len(_encoder.encode(member))
+        self.bytes = record_bytes(member)
         self.sent = 0
 
 

@@ -6,7 +6,7 @@ import msgspec
 
 from lucos.actors import World
 from lucos.errors import InputError, Refused
-from lucos.overlay.members import Member, Status
+from lucos.overlay.members import Coordinate, Member, Status
 
 TAGS_BYTES_MAX = 256
 WATCHERS_MAX = 64
@@ -39,6 +39,10 @@ class Identity:
         self.record = msgspec.structs.replace(self.record, incarnation=incarnation, tags=tags)
         self._saved.incarnation = incarnation
         self._save()
+
+    def place(self, coordinate: Coordinate) -> None:
+        """Tell from now on that this node is at `coordinate`: no news, so no new incarnation."""
+        self.record = msgspec.structs.replace(self.record, coordinate=coordinate)
 
     def leave(self) -> None:
         self.record = msgspec.structs.replace(self.record, status=Status.LEFT)

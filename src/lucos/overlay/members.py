@@ -62,7 +62,7 @@ class Member(msgspec.Struct, frozen=True, array_like=True):
 class Change(msgspec.Struct, frozen=True):
     """A transition of one member's status; `before` is empty for a new one, both equal if only tags changed.
 
-    `after` is empty for a departed member that is now forgotten.
+    `after` is empty for one that is not held any more: departed long ago, or without a role in a full view.
     """
 
     node: str
@@ -86,6 +86,15 @@ def supersedes(new: Member, old: Member) -> bool:
         return new.incarnation > old.incarnation
     if new.status is not old.status:
         return _RANK[new.status] > _RANK[old.status]
+    # Nearly always the same content, told without making it.
+    if (
+        new.tags == old.tags
+        and new.address == old.address
+        and new.membership_port == old.membership_port
+        and new.transport_port == old.transport_port
+        and new.site == old.site
+    ):
+        return False
     # The content decides among equals, so that the order of arrival never does.
     return _content(new) > _content(old)
 

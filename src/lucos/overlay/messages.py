@@ -21,7 +21,10 @@ class Watch(Message, frozen=True):
 
 
 class MembersChanged(Message, frozen=True):
-    """`members` are all known, this node and the departed included; `changed` is empty the first time."""
+    """`members` is this node's view, itself first, the departed included: all nodes while they fit in it.
+
+    `changed` is empty the first time, and when only coordinates have moved.
+    """
 
     members: tuple[Member, ...]
     changed: tuple[Change, ...] = ()
@@ -51,6 +54,40 @@ class HasLeft(Message, frozen=True):
     """The farewell is sent: the agent may exit."""
 
 
+class Lookup(Message, frozen=True):
+    """Which nodes hold `key`? Answered by `LookedUp` to the sender. A node's name is the key that it owns."""
+
+    call_id: int
+    key: str
+
+
+class LookedUp(Message, frozen=True):
+    """`holders` are the owner of the key, which answered, and up to three successors that it told of.
+
+    Nobody when no way was found in time. `hops` counts the questions to others.
+    """
+
+    call_id: int
+    holders: tuple[Member, ...]
+    hops: int
+
+
+class Remove(Message, frozen=True):
+    """Declare `node` left for good, as a human knows that it will not come back; answered by `Removed`.
+
+    Refused for a node that answers a probe. A node that is started again joins anew all the same.
+    """
+
+    call_id: int
+    node: str
+
+
+class Removed(Message, frozen=True):
+    call_id: int
+    ok: bool
+    error: str = ""
+
+
 # --- Between nodes ------------------------------------------------------------------------------
 
 
@@ -62,10 +99,11 @@ class SwimPing(Datagram, frozen=True):
 
 
 class SwimPingRequest(Datagram, frozen=True):
-    """Ping `target` for me and pass its acknowledgement on under my `sequence`."""
+    """Ping `target`, at `ip:port`, for me and pass its acknowledgement on under my `sequence`."""
 
     sequence: int
     target: str
+    where: str
     gossip: tuple[Member, ...]
 
 
@@ -81,10 +119,31 @@ class SwimGossip(Datagram, frozen=True):
 
 
 class SwimExchange(Message, frozen=True):
-    """All that the sender knows, over the reliable stream; `reply` asks for the same in return."""
+    """What the sender knows, itself first, over the reliable stream; `reply` asks for the same in return.
+
+    Unless it is the `whole` of it, it is a choice for the receiver: a random sample and who is near it.
+    """
 
     members: tuple[Member, ...]
     reply: bool
+    whole: bool = True
+
+
+class RingFind(Datagram, frozen=True):
+    """Who is next to position `key` on the ring? Answered by `RingFound` under `sequence`."""
+
+    sequence: int
+    key: int
+    asker: Member
+
+
+class RingFound(Datagram, frozen=True):
+    """The sender, and whom it knows at or `after` the key and `before` it, nearest first, as many as fit."""
+
+    sequence: int
+    me: Member
+    after: tuple[Member, ...]
+    before: tuple[Member, ...]
 
 
 # --- To itself ----------------------------------------------------------------------------------
@@ -101,6 +160,19 @@ class SwimSuspicionEnds(Message, frozen=True):
     node: str
     incarnation: int
     due_s: float
+
+
+class RingHopEnds(Message, frozen=True):
+    """The answer to the `RingFind` of this `sequence` is late."""
+
+    sequence: int
+
+
+class SwimRemovalEnds(Message, frozen=True):
+    """The node under removal was asked `tries` times."""
+
+    node: str
+    tries: int
 
 
 class SwimFarewell(Message, frozen=True):

@@ -29,6 +29,8 @@ DURATIONS = Durations(
         "migrate": Linear(2.0, 0.01),
         "suspend": Linear(1.0, 0.01),
         "resume": Linear(0.5, 0.01),
+        "boot_node": Linear(300.0),
+        "shutdown_node": Linear(10.0),
     },
     memory=MEMORY,
     tick_s=0.1,
@@ -141,7 +143,7 @@ def moment_of(configuration: Configuration, start: Moment | None = None) -> Mome
 
 def _cluster(configuration: Configuration, floors: Mapping[str, Quantities]) -> Cluster:
     nodes = {
-        name: Node(name, _amounts(node.capacity.cpu_pct, node.capacity.memory_mib), site=node.site)
+        name: Node(name, _amounts(node.capacity.cpu_pct, node.capacity.memory_mib), node.online, node.site)
         for name, node in configuration.nodes.items()
     }
     vms = {

@@ -36,7 +36,7 @@ class Budget(msgspec.Struct, frozen=True):
     """How much a solver may spend: seconds, or units of deterministic work (about seconds of one core).
 
     With `work` alone the same problem and seed give the same plan on every machine; with `time_s` the best
-    plan found in that time.
+    plan found in that time. With `work` 0 only repair is tried, which takes milliseconds.
     """
 
     time_s: float | None = None

@@ -36,6 +36,7 @@ WHOLE_MAX = 60_000
 # What one schedule may cost beyond list scheduling.
 SCHEDULING = 0.5
 PLAIN = Budget()
+UNPROVED = Solution(Status.UNKNOWN, reasons=("a first try found no plan, and more was not to be spent",))
 # Two values are the same within this.
 CLOSE = 1e-6
 
@@ -162,7 +163,8 @@ class Search:
         at_s = now_s()
         if plan is None:
             add_reasons(self.start, target)
-            made = schedule(self.arrays, target, work=SCHEDULING, seed=self.meter.seed)
+            most = SCHEDULING if self.meter.work is None else min(SCHEDULING, self.meter.work)
+            made = schedule(self.arrays, target, work=most, seed=self.meter.seed)
             self.stats["plan_s"] += now_s() - at_s
             self.deadlock = self._seen[key] = made if isinstance(made, Deadlock) else None
             if isinstance(made, Deadlock):
@@ -213,6 +215,8 @@ def solve(problem: Problem, budget: Budget = PLAIN, on_progress: Progress | None
         _repair(search)
         if search.proved:
             return search.solution(Status.OPTIMAL)
+        if search.meter.work == 0.0:
+            return search.solution(Status.FEASIBLE) if search.best is not None else UNPROVED
     # Imported late: CP-SAT costs more time and memory than most problems do.
     from lucos.placement.improve import prove_or_improve
 

@@ -55,6 +55,7 @@ class DemandTracker:
         self._arrival_s = arrival_s
         self._demands: dict[str, Demand] = {}
         self._assumed: dict[str, tuple[float, float]] = {}
+        self._told_pct: dict[str, float] = {}
         self._booting: dict[str, float] = {}
 
     def assume(self, vm: str, cpu_pct: float, until_s: float) -> None:
@@ -68,6 +69,15 @@ class DemandTracker:
 
     def arrived(self, vm: str, demand: Resources, now_s: float) -> None:
         self.assume(vm, demand.cpu_pct, now_s + self._arrival_s)
+
+    def told(self, vm: str, cpu_pct: float) -> None:
+        """The hypervisor knows what `vm` wants: nothing is measured, smoothed or assumed."""
+        self._told_pct[vm] = cpu_pct
+
+    def forget(self, vm: str) -> None:
+        """The VM, whose demand was `told`, is gone."""
+        self._told_pct.pop(vm, None)
+        self._assumed.pop(vm, None)
 
     def update(self, samples: tuple[VmSample, ...], time_s: float) -> None:
         """Take one reading of all VMs of the node; those gone are forgotten."""
@@ -122,6 +132,9 @@ class DemandTracker:
 
     def of(self, vm: str, now_s: float) -> tuple[float, float]:
         """(wanted, used) CPU of `vm` in percent of a core."""
+        told_pct = self._told_pct.get(vm)
+        if told_pct is not None:
+            return told_pct, told_pct
         demand = self._demands.get(vm)
         used = demand.used_pct if demand else 0.0
         assumed = self._assumed.get(vm)
@@ -131,14 +144,49 @@ class DemandTracker:
 
 
 class Detector:
-    """Overload with hysteresis: `samples_on` readings above `high` x capacity, until one below `low` x it."""
+    """Overload with hysteresis: `samples_on` readings above `high` x capacity, until one below `low` x it.
 
-    def __init__(self, samples_on: int = 3, high: float = 1.0, low: float = OVERLOAD_END) -> None:
+    Underload: below `under` x capacity (0: never) for `under_s` without an overload, and not within
+    `cooldown_s` of the last overload.
+    """
+
+    def __init__(
+        self,
+        samples_on: int = 3,
+        high: float = 1.0,
+        low: float = OVERLOAD_END,
+        under: float = 0.0,
+        under_s: float = 60.0,
+        cooldown_s: float = 60.0,
+    ) -> None:
         self._samples_on = samples_on
         self._high = high
         self._low = low
+        self._under = under
+        self._under_s = under_s
+        self._cooldown_s = cooldown_s
         self._above = 0
+        self._below_since_s: float | None = None
+        self._not_under_before_s = 0.0
         self.since_s: float | None = None
+
+    @property
+    def calm(self) -> bool:
+        """Whether nothing is or becomes an overload or underload while the load stays as it is."""
+        return not self._above and self._below_since_s is None
+
+    def underload(self, load: Resources, capacity: Resources, now_s: float) -> str:
+        """The underload in words, "" when there is none; call it after `update`."""
+        if self._above:
+            self._not_under_before_s = now_s + self._cooldown_s
+        if not self._under or self._above or load.cpu_pct >= capacity.cpu_pct * self._under:
+            self._below_since_s = None
+            return ""
+        if self._below_since_s is None:
+            self._below_since_s = now_s
+        if now_s < max(self._below_since_s + self._under_s, self._not_under_before_s):
+            return ""
+        return f"CPU demand {load.cpu_pct:.0f} % of {capacity.cpu_pct:.0f} %"
 
     @property
     def rising(self) -> bool:

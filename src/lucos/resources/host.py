@@ -7,8 +7,6 @@ the hypervisor says; nothing about VMs is kept elsewhere, so a restarted agent f
 
 from __future__ import annotations
 
-import msgspec
-
 from lucos.actors import Actor, Calls, Message, World, address
 from lucos.actors.ports import (
     HYPERVISOR,
@@ -21,8 +19,21 @@ from lucos.actors.ports import (
     SetWorkload,
     Subscribe,
 )
-from lucos.model import Boot, Migrate, Node, Resources, Resume, Suspend, VmSpec, VmState
+from lucos.model import (
+    Boot,
+    BootNode,
+    Migrate,
+    Node,
+    Resources,
+    Resume,
+    ShutdownNode,
+    Suspend,
+    VmSpec,
+    VmState,
+)
 from lucos.resources.demand import expected_cpu_pct
+from lucos.resources.flights import Flight, Flights
+from lucos.resources.host_settings import HostSettings
 from lucos.resources.inventory import Inventory, Reservation
 from lucos.resources.messages import (
     HOST,
@@ -49,25 +60,6 @@ MARGIN_S = 30.0
 RESERVATION_S = 20.0
 
 
-class HostSettings(msgspec.Struct, frozen=True):
-    capacity: Resources
-    site: str = ""
-    migration_address: str = ""
-    period_s: float = 1.0
-    action_timeout_s: float = 60.0
-    migration_timeout_s: float = 60.0
-    reserve_timeout_s: float = 3.0
-    bandwidth_mibps: float = 0.0
-
-
-class _Flight(msgspec.Struct):
-    """An action under way on a VM of this node."""
-
-    what: str
-    partition: str
-    destination: str = ""
-
-
 class _Tick(Message, frozen=True):
     pass
 
@@ -77,11 +69,13 @@ class Host(Actor):
         super().__init__(world)
         self._settings = settings
         self._calls = Calls(world)
-        self._flights: dict[str, _Flight] = {}
+        self._flights = Flights()
         self._told: dict[str, int] | None = None
         self._granted = ""
         self._inventory = Inventory(Node(world.node, settings.capacity, settings.site))
-        self._monitor = Monitor(world, self._inventory)
+        self._monitor = Monitor(world, self._inventory, settings.monitor)
+        self._waiting = 0
+        self._ticking = True
         world.send(HYPERVISOR, Subscribe())
         world.after(0.0, _Tick())
 
@@ -89,6 +83,14 @@ class Host(Actor):
         if self._calls.settle(message):
             return
         match message:
+            case Sampled(call_id=call_id) if call_id == self._waiting:
+                self._noticed(message)
+            case _Tick() if self._settings.notices:
+                self._ticking = False
+                self._inventory.expire(self.world.now_s())
+                self._look()
+                self._tell_flights()
+                self._wait()
             case _Tick():
                 self.world.after(self._settings.period_s, _Tick())
                 self._calls.ask(HYPERVISOR, Sample, 10.0, self._sampled)
@@ -140,7 +142,7 @@ class Host(Actor):
             self._inventory.node,
             tuple(views),
             self._inventory.reserved(),
-            sum(self._counts().values()),
+            sum(self._flights.counts(self._inventory).values()),
             self._monitor.violation,
             self._granted,
             tuple(sorted(self._inventory.reservations)),
@@ -156,6 +158,20 @@ class Host(Actor):
         self._inventory.update(answer, self.world.now_s())
         self._look()
         self._tell_flights()
+
+    def _wait(self) -> None:
+        """Let the port notice what changes; look each period while time alone can change something."""
+        if not self._waiting:
+            self._waiting = self._calls.number()
+            self.world.send(HYPERVISOR, Sample(self._waiting, self._settings.period_s))
+        if not self._ticking and not (self._monitor.calm and not self._inventory.reservations):
+            self._ticking = True
+            self.world.after(self._settings.period_s, _Tick())
+
+    def _noticed(self, reading: Sampled) -> None:
+        self._waiting = 0
+        self._sampled(reading)
+        self._wait()
 
     def _look(self) -> None:
         self._monitor.look(self._flights, bool(self._granted))
@@ -180,24 +196,8 @@ class Host(Actor):
 
     # --- actions in flight ---------------------------------------------------------------------------
 
-    def _counts(self) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        owners = [f.partition for f in self._flights.values()]
-        reservations = self._inventory.reservations
-        owners += [r.partition for r in reservations.values()]
-        # Moves begun before this agent was restarted are known only by the hypervisor.
-        owners += [
-            ""
-            for s in self._inventory.samples()
-            if (s.incoming and s.spec.id not in reservations)
-            or (s.migrating and s.spec.id not in self._flights)
-        ]
-        for partition in owners:
-            counts[partition] = counts.get(partition, 0) + 1
-        return counts
-
     def _tell_flights(self) -> None:
-        counts = self._counts()
+        counts = self._flights.counts(self._inventory)
         if counts != self._told:
             self._told = counts
             self.world.send(SCHEDULER, InFlight(counts))
@@ -210,12 +210,14 @@ class Host(Actor):
             return
         destination = order.action.destination if isinstance(order.action, Migrate) else ""
         what = type(order.action).__name__.lower()
-        self._flights[vm] = _Flight(what, order.partition, destination)
+        self._flights[vm] = Flight(what, order.partition, destination)
         self._tell_flights()
         if isinstance(order.action, Migrate):
             self._migrate(order, order.action, sender)
         else:
-            self._perform(order, sender, self._settings.action_timeout_s)
+            waking = isinstance(order.action, BootNode)
+            timeout_s = self._settings.wake_timeout_s if waking else self._settings.action_timeout_s
+            self._perform(order, sender, timeout_s)
 
     def _objection(self, order: Execute) -> str:
         """Why the action cannot start now; empty when it can."""
@@ -225,6 +227,8 @@ class Host(Actor):
             return f"{vm} is busy: {flight.what} is under way"
         if self._outside(order.partition):
             return f"{self.world.node} is no longer in partition {order.partition}"
+        if isinstance(order.action, BootNode | ShutdownNode):
+            return self._switching_objection(order.action)
         sample = self._inventory.get(vm)
         if isinstance(order.action, Boot):
             if sample is not None or vm in self._inventory.reservations:
@@ -239,6 +243,14 @@ class Host(Actor):
             return f"{vm} is on {self.world.node} already"
         if isinstance(order.action, Resume):
             return self._no_room(sample.spec, self._inventory.instance(sample, self.world.now_s()).demand)
+        return ""
+
+    def _switching_objection(self, action: BootNode | ShutdownNode) -> str:
+        here, wanted = self.world.node, isinstance(action, BootNode)
+        if self._inventory.node.online is wanted:
+            return f"{here} is {'awake' if wanted else 'in standby'} already"
+        if not wanted and (self._inventory.samples() or self._inventory.reservations):
+            return f"{here} holds VMs, or expects some"
         return ""
 
     def _outside(self, partition: str) -> bool:
@@ -338,11 +350,19 @@ class Host(Actor):
                     vm, VmState.SLEEPING if asleep else VmState.RUNNING, self.world.now_s()
                 )
                 # Only plans suspend: people pause, or stop.
-                self._monitor.park(vm, asleep)
+                self._monitor.park(vm, asleep and not order.rest)
             elif answer.ok and isinstance(action, Boot) and order.spec is not None:
                 self._inventory.booted(order.spec, self.world.now_s())
+            elif answer.ok and isinstance(action, BootNode | ShutdownNode):
+                self._monitor.switch(isinstance(action, BootNode))
+                self.world.emit(
+                    "node.awake" if isinstance(action, BootNode) else "node.standby",
+                    self.world.node,
+                    order.cause,
+                )
             text = f"{order.cause}{'' if answer.ok else ': ' + answer.error}"
-            self.world.emit(f"vm.{what}" if answer.ok else f"vm.{what}-failed", vm, text)
+            if vm:
+                self.world.emit(f"vm.{what}" if answer.ok else f"vm.{what}-failed", vm, text)
         self.world.send(
             sender,
             Executed(

@@ -6,13 +6,15 @@ outlives a reading that was taken before it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from lucos.actors.ports import Sampled, VmSample
 from lucos.model import Configuration, Constraint, Instance, Node, Resources, VmSpec, VmState
 from lucos.placement.judging import broken, speaks_of
 from lucos.placement.live import judged, moment_of, overbooked
-from lucos.resources.demand import DemandTracker, expected_cpu_pct
+from lucos.resources.demand import IDLE_CPU_PCT, DemandTracker, expected_cpu_pct
 
 
 class Reservation(msgspec.Struct, frozen=True):
@@ -28,6 +30,8 @@ class Inventory:
     def __init__(self, node: Node) -> None:
         self.node = node
         self.demands = DemandTracker()
+        # How much more than now the VMs here are expected to want.
+        self.outlook = 1.0
         self.reservations: dict[str, Reservation] = {}
         self._samples: dict[str, VmSample] = {}
         self._learnt_s: dict[str, float] = {}
@@ -37,34 +41,55 @@ class Inventory:
     def get(self, vm: str) -> VmSample | None:
         return self._samples.get(vm)
 
+    def present(self) -> Iterable[VmSample]:
+        """The same as `samples`, in no order that means anything."""
+        return self._samples.values()
+
     def samples(self) -> list[VmSample]:
         """All of the hypervisor's VMs, those still coming in and those suspended included, by name."""
         return [self._samples[vm] for vm in sorted(self._samples)]
 
     def here(self) -> list[VmSample]:
         """The VMs that hold resources of this node."""
-        return [s for s in self.samples() if not s.incoming and s.state in (VmState.RUNNING, VmState.PAUSED)]
+        return [s for s in self.samples() if not s.incoming and s.state in _HOLDING]
 
     def instance(self, sample: VmSample, now_s: float) -> Instance:
         """What the VM is and wants; of one that sleeps, what it is held to want when it runs again."""
         wanted, _ = self.demands.of(sample.spec.id, now_s)
         if sample.state is VmState.SLEEPING:
             wanted = expected_cpu_pct(sample.workload or sample.spec.workload)
+        wanted = min(wanted * self.outlook, max(wanted, 100.0 * sample.spec.cpu))
         demand = Resources(wanted, sample.spec.memory_mib)
         return Instance(sample.spec, self.node.name, sample.state, demand)
 
     def load(self, now_s: float) -> Resources:
-        return sum((self.instance(s, now_s).demand for s in self.here()), Resources())
+        cpu_pct, memory_mib, of = 0.0, 0.0, self.demands.of
+        for vm, sample in self._samples.items():
+            if not sample.incoming and sample.state in _HOLDING:
+                cpu_pct += of(vm, now_s)[0]
+                memory_mib += sample.spec.memory_mib
+        return Resources(cpu_pct, memory_mib)
+
+    @property
+    def ruled(self) -> bool:
+        """Whether any rule binds the VMs here or on their way in."""
+        return any(s.spec.constraints for s in self._samples.values()) or any(
+            r.spec.constraints for r in self.reservations.values()
+        )
 
     def reserved(self) -> Resources:
         return sum((r.demand for r in self.reservations.values()), Resources())
 
     def capacity(self) -> Resources:
         """What VMs may use of this node, overbooked as the rules of those here and on their way in say."""
+        if not self.ruled:
+            return self.node.capacity
         return overbooked(self.node.capacity, self.node.name, _rules(self._promised(0.0)))
 
     def broken_rule(self, now_s: float) -> str:
         """The first rule that the VMs here break among themselves, "" when none."""
+        if not self.ruled:
+            return ""
         here = {s.spec.id: self.instance(s, now_s) for s in self.here()}
         configuration = Configuration({self.node.name: self.node}, here)
         moment = moment_of(configuration)
@@ -81,6 +106,9 @@ class Inventory:
 
     def update(self, reading: Sampled, now_s: float) -> None:
         """Take a reading, but for VMs of which something newer is known; drop reservations that are over."""
+        if reading.partial:
+            self._update_part(reading)
+            return
         fresh = {s.spec.id: s for s in reading.vms}
         self._learnt_s = {vm: at for vm, at in self._learnt_s.items() if at >= reading.time_s}
         for vm in self._learnt_s:
@@ -89,15 +117,41 @@ class Inventory:
             else:
                 fresh.pop(vm, None)
         self._samples = fresh
-        self.demands.update(tuple(fresh.values()), reading.time_s)
+        measured = []
+        for vm, sample in fresh.items():
+            if sample.wanted_pct >= 0.0:
+                self.demands.told(vm, sample.wanted_pct)
+            else:
+                measured.append(sample)
+        self.demands.update(tuple(measured), reading.time_s)
         self.reservations = {
             vm: r
             for vm, r in self.reservations.items()
             if (vm in fresh and fresh[vm].incoming) or (vm not in fresh and r.expires_s >= now_s)
         }
 
+    def _update_part(self, reading: Sampled) -> None:
+        """Take what a port that notices changes has noticed: it is as fresh as anything."""
+        for sample in reading.vms:
+            vm = sample.spec.id
+            self._samples[vm] = sample
+            if sample.wanted_pct >= 0.0:
+                self.demands.told(vm, sample.wanted_pct)
+            if not sample.incoming:
+                self.reservations.pop(vm, None)
+        for vm in reading.gone:
+            self._samples.pop(vm, None)
+            self.demands.forget(vm)
+
+    def expire(self, now_s: float) -> None:
+        """Drop the reservations of VMs whose arrival has not begun in time."""
+        for vm, reservation in list(self.reservations.items()):
+            if reservation.expires_s < now_s and vm not in self._samples:
+                del self.reservations[vm]
+
     def gone(self, vm: str, now_s: float) -> None:
         self._samples.pop(vm, None)
+        self.demands.forget(vm)
         self._learnt_s[vm] = now_s
 
     def booted(self, spec: VmSpec, now_s: float) -> None:
@@ -138,10 +192,15 @@ class Inventory:
         node = self.node
         if node.draining:
             return f"{node.name} is draining"
+        if not node.online:
+            return f"{node.name} is in standby"
         promised = self._promised(now_s)
         newcomer = Instance(spec, node.name, VmState.RUNNING, demand)
         after = Configuration(promised.nodes, {**promised.instances, spec.id: newcomer})
         load, capacity = after.load(node.name), overbooked(node.capacity, node.name, _rules(after))
+        if demand.cpu_pct <= IDLE_CPU_PCT:
+            # What an idle guest takes is not worth a refusal.
+            load = Resources(min(load.cpu_pct, capacity.cpu_pct), load.memory_mib)
         if not load.fits(capacity):
             return (
                 f"{node.name} has no room: {load.cpu_pct:.0f} of {capacity.cpu_pct:.0f} % CPU and "
@@ -155,6 +214,9 @@ class Inventory:
             if why and (speaks_of(rule, spec.id) or not broken(rule, before)):
                 return why
         return ""
+
+
+_HOLDING = (VmState.RUNNING, VmState.PAUSED)
 
 
 def _rules(configuration: Configuration) -> list[Constraint]:

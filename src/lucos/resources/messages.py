@@ -17,7 +17,8 @@ SCHEDULER = "scheduler"
 class Execute(Message, frozen=True):
     """Do `action` on the VM, which is (or, for boot, shall be) on the receiving node; answered by `Executed`.
 
-    `cause` is told in events. `partition` is the ISP that asks, "" for people and the VE tracker.
+    `cause` is told in events. `partition` is the ISP that asks, "" for people and the VE tracker. A VM that
+    is suspended to `rest` stays asleep until somebody resumes it; others must not for long.
     """
 
     call_id: int
@@ -26,6 +27,7 @@ class Execute(Message, frozen=True):
     spec: VmSpec | None = None
     partition: str = ""
     force: bool = False
+    rest: bool = False
 
 
 class Executed(Message, frozen=True):
@@ -162,7 +164,6 @@ class Underload(Message, frozen=True):
     """
 
     reason: str
-    since_s: float
 
 
 # --- from the scheduler to the host actor of its node -------------------------------------------------

@@ -8,7 +8,7 @@ from lucos.actors import Message, World, address
 from lucos.actors.ports import HYPERVISOR, REGISTRY, SOLVER
 from lucos.actors.simulated import Link, Network, SimulatedNode, Simulation
 from lucos.actors.simulated.registry import SimulatedRegistry, SimulatedRegistryStore
-from lucos.actors.simulated.solver import SimulatedSolver
+from lucos.actors.simulated.solver import SimulatedSolver, SolverCost
 from lucos.environments.messages import ENVIRONMENTS
 from lucos.environments.tracker import Environments
 from lucos.hypervisors.simulated import SimulatedFleet, SimulatedHypervisor
@@ -16,11 +16,12 @@ from lucos.hypervisors.simulated_host import FleetSettings
 from lucos.model import Boot, Constraint, Migrate, Resources, VmSpec
 from lucos.overlay import MEMBERSHIP, Member, Membership, MembershipSettings
 from lucos.overlay.detection import draw_detection_s
-from lucos.overlay.oracle import OracleMembership, OraclePlatform
 from lucos.resources.dvms import Dvms
-from lucos.resources.host import Host, HostSettings
+from lucos.resources.host import Host
+from lucos.resources.host_settings import HostSettings
 from lucos.resources.messages import HOST, SCHEDULER, Execute, SetDraining
 from lucos.resources.strategies import SchedulerSettings, make_scheduler
+from lucos.simulator.oracle import OracleMembership, OraclePlatform
 from lucos.simulator.places import coordinates_of
 from lucos.simulator.platform import HostPlan, Platform, SitePlan
 
@@ -45,6 +46,7 @@ class SimulatedLuc:
         host: HostSettings | None = None,
         membership: MembershipSettings | None = None,
         fleet: FleetSettings | None = None,
+        solver: SolverCost | None = None,
         network: Network | None = None,
         environments: bool = True,
         keep_events: bool = True,
@@ -60,6 +62,7 @@ class SimulatedLuc:
         self.scheduler = scheduler or SchedulerSettings()
         self._host = host or HostSettings(Resources())
         self._membership = membership or MembershipSettings()
+        self._solver = solver or SolverCost()
         self._environments = environments
         self._hosts = {plan.name: plan for plan in platform.hosts}
         self._seeds = tuple(f"{name}:{MEMBERSHIP_PORT}" for name in self.names[:2])
@@ -100,14 +103,17 @@ class SimulatedLuc:
         capacity: Resources | None = None,
         network: Network | None = None,
         scheduler: SchedulerSettings | None = None,
+        host: HostSettings | None = None,
+        overlay: str = "full",
     ) -> SimulatedLuc:
-        """`nodes` hosts `h1`.. spread over `sites` in turn, each with `capacity`, with the full overlay."""
+        """`nodes` hosts `h1`.. spread over `sites` in turn, each with `capacity`."""
         room = capacity or Resources(200.0, 4096.0)
         hosts = tuple(
             HostPlan(f"h{i + 1}", f"s{i % sites + 1}", room, link_mibps=100.0) for i in range(nodes)
         )
         names = tuple(SitePlan(f"s{i + 1}") for i in range(sites))
-        return cls(seed, Platform(names, hosts), scheduler=scheduler, network=network)
+        platform = Platform(names, hosts)
+        return cls(seed, platform, scheduler=scheduler, network=network, host=host, overlay=overlay)
 
     def _oracle(self, seed: int) -> OraclePlatform:
         def tell(node: str, delay_s: float, message: Message) -> None:
@@ -135,7 +141,7 @@ class SimulatedLuc:
         )
         node.spawn(HYPERVISOR, lambda world: SimulatedHypervisor(world, self.fleet))
         node.spawn(REGISTRY, lambda world: SimulatedRegistry(world, self.registry))
-        node.spawn(SOLVER, SimulatedSolver)
+        node.spawn(SOLVER, lambda world: SimulatedSolver(world, self._solver))
         node.spawn(MEMBERSHIP, self._overlay)
         node.spawn(HOST, lambda world: Host(world, host))
         node.spawn(SCHEDULER, lambda world: make_scheduler(world, self.scheduler))
@@ -224,6 +230,4 @@ def network_of(platform: Platform) -> Network:
     }
     for (a, b), rtt_ms in platform.rtt_ms.items():
         links[a, b] = links[b, a] = Link(rtt_ms, platform.jitter)
-    return Network(
-        between=Link(platform.between_rtt_ms, platform.jitter), loss=platform.loss, sites=links
-    )
+    return Network(between=Link(platform.between_rtt_ms, platform.jitter), loss=platform.loss, sites=links)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from lucos.model import Resources
+from lucos.resources.strategies import SchedulerSettings
 from lucos.simulator.cluster import SimulatedLuc
 from lucos.simulator.laws import Laws
 
@@ -15,12 +16,21 @@ FAULTS = ("crash agent", "crash host", "stall", "cut host", "cut oneway", "cut s
 class RandomLife:
     """Loads and faults drawn from the seed. Total demand stays far enough below capacity for a solution."""
 
-    def __init__(self, seed: int, *, nodes_min: int = 8, nodes_max: int = 32) -> None:
+    def __init__(
+        self,
+        seed: int,
+        *,
+        scheduler: SchedulerSettings | None = None,
+        nodes_min: int = 8,
+        nodes_max: int = 32,
+    ) -> None:
         self._random = Random(f"{seed}/life")
         # Small clusters more often: they are where everybody is in everybody's way.
         count = round(nodes_min + (nodes_max - nodes_min) * self._random.random() ** 4)
         sites = self._random.randint(1, 3)
-        self.luc = SimulatedLuc.small(seed, count, sites=sites, capacity=Resources(200.0, 4096.0))
+        self.luc = SimulatedLuc.small(
+            seed, count, sites=sites, capacity=Resources(200.0, 4096.0), scheduler=scheduler
+        )
         self.laws = Laws(self.luc)
         self.vms = [f"ve.vm{i + 1}" for i in range(count * 4)]
         self._down: set[str] = set()
@@ -52,8 +62,8 @@ class RandomLife:
             if self._random.random() < 0.25:
                 self._repair()
 
-    def rest(self, timeout_s: float = 240.0) -> None:
-        """Stop faults, bring everyone back, wait until violations are over, then check what must hold."""
+    def recover(self) -> None:
+        """Stop faults and bring everyone back."""
         simulation = self.luc.simulation
         simulation.network.heal()
         for node in sorted(self._down):
@@ -62,6 +72,10 @@ class RandomLife:
             self.luc.drain(node, False)
         # Long enough for membership and monitors to see things as they are now.
         simulation.run(simulation.now_s + 8.0)
+
+    def rest(self, timeout_s: float = 240.0) -> None:
+        """Recover, wait until violations are over, then check what must hold."""
+        self.recover()
         self._until(timeout_s, lambda: not self.laws.violations())
         self.laws.check_relieved()
         self._until(timeout_s, lambda: not self.laws.granted())
@@ -97,7 +111,7 @@ class RandomLife:
             self._down.add(node)
         elif fault == "crash host" and node not in self._down and len(self._down) < 2:
             self.laws.host_crashes(node)
-            self.luc.fleet.crash_host(node)
+            self.luc.crash_host(node)
             self._down.add(node)
         elif fault == "stall":
             simulation.nodes[node].stall(self._random.uniform(0.2, 12.0))
@@ -121,4 +135,4 @@ class RandomLife:
 
     def _up(self, node: str) -> None:
         self._down.discard(node)
-        self.luc.fleet.repair_host(node)
+        self.luc.repair_host(node)

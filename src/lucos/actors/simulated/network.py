@@ -6,6 +6,7 @@ with a TCP stream that recovers, held and delivered after the heal if that comes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import msgspec
@@ -19,6 +20,8 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class Network:
+    """`listeners` are called after each change of what is cut."""
+
     def __init__(
         self,
         *,
@@ -35,6 +38,7 @@ class Network:
         self.loss = loss
         self.hold_s = hold_s
         self._sites: dict[str, str] = {}
+        self.listeners: list[Callable[[], None]] = []
         self._cuts: set[tuple[str, str]] = set()
         self._last_arrival_s: dict[tuple[str, str], float] = {}
 
@@ -49,9 +53,15 @@ class Network:
                     self._cuts.add((a, b))
                     if not oneway:
                         self._cuts.add((b, a))
+        self._tell()
 
     def heal(self) -> None:
         self._cuts.clear()
+        self._tell()
+
+    def _tell(self) -> None:
+        for listener in self.listeners:
+            listener()
 
     def is_cut(self, a: str, b: str) -> bool:
         return (a, b) in self._cuts

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 from lucos.actors import Message, address
 from lucos.actors.ports import SOLVER, Solve, Solved
 from lucos.model import Migrate, Plan, PlannedAction
-from lucos.overlay.ring import successor_order
+from lucos.overlay.neighbours import Spiral
 from lucos.placement.problem import Budget
-from lucos.resources.dvms.execution import Execution, beyond_hosts, nodes_of
 from lucos.resources.dvms.messages import (
     Apply,
     Applying,
@@ -30,12 +29,14 @@ from lucos.resources.dvms.messages import (
     Holder,
     Isp,
     Joined,
+    Purpose,
     Renew,
     State,
     Visit,
 )
+from lucos.resources.execution import Execution, beyond_hosts, nodes_of
 from lucos.resources.messages import SCHEDULER, Snapshot
-from lucos.resources.repair import ANSWER_MARGIN_S, overloaded, repair_problem, why_not
+from lucos.resources.repair import ANSWER_MARGIN_S, overloaded, repair_problem, short_of, why_not
 
 if TYPE_CHECKING:
     from lucos.resources.dvms.tracker import Dvms
@@ -72,6 +73,8 @@ class Leading:
         visited: tuple[str, ...] = (),
         holders: tuple[Holder, ...] = (),
         replans: int = 0,
+        purpose: Purpose = Purpose.RELIEVE,
+        spiral: Spiral | None = None,
     ) -> None:
         self._tracker = tracker
         self._world = tracker.world
@@ -80,6 +83,8 @@ class Leading:
         self.version = version
         self.members = members
         self.reason = reason
+        self.purpose = purpose
+        self._spiral = tracker.neighbours.widened(spiral)
         self.step = Step.VISITING
         self._visited = dict.fromkeys(visited)
         self._holders = {h.node: h for h in holders}
@@ -92,6 +97,8 @@ class Leading:
         self._plan = Plan()
         self._rivals: dict[Isp, str] = {}
         self._reasons = ""
+        self._woken = self._thorough = False
+        self._gone: dict[str, None] = {}
         self.execution: Execution | None = None
 
     @property
@@ -104,12 +111,21 @@ class Leading:
     def advance(self) -> None:
         """Visit the next node outwards; with nobody left, wait for those in the way, or give up."""
         self.step = Step.VISITING
-        alive = self._tracker.alive()
-        order = successor_order(alive, self._world.node)
-        target = next((n for n in order if n not in self.members and n not in self._visited), None)
-        if target is None:
+        relieving = self.purpose is Purpose.RELIEVE
+        most = self._settings.members_max if relieving else self._settings.empty_members_max
+        full = len(self.members) >= most
+        target = None if full else self._next()
+        if target is None and relieving and self._snapshots and not self._thorough:
+            self._thorough = True
+            self._ask_solver(self._snapshots)
+        elif full:
+            self.dissolve(False, f"no solution among {most} nodes: {self._reasons}")
+        elif target is None:
             self._nobody_left()
-            return
+        else:
+            self._visit(target)
+
+    def _visit(self, target: str) -> None:
         self._target = target
         visit = Visit(
             self.isp,
@@ -119,12 +135,22 @@ class Leading:
             tuple(self._holders.values()),
             self.reason,
             self._replans,
+            self.purpose,
+            self._spiral,
         )
         self._world.send(address(target, SCHEDULER), visit)
         self._arm(self._settings.visit_timeout_s)
 
+    def _next(self) -> str | None:
+        """The node to visit next, None when nobody is left."""
+        order = self._tracker.neighbours.outwards(self._spiral)
+        return next((n for n in order if n not in self.members and n not in self._visited), None)
+
     def on_busy(self, message: Busy) -> None:
         if self.step is Step.VISITING and message.holder.node == self._target:
+            if self.purpose is Purpose.EMPTY:
+                self.dissolve(False, f"{self._target} is busy, and this can wait")
+                return
             self._visited[self._target] = None
             self._visited.update(dict.fromkeys(message.holder.members))
             self._holders[self._target] = message.holder
@@ -194,7 +220,9 @@ class Leading:
         """Present oneself to all members and gather their states."""
         self.step = Step.COLLECTING
         self._snapshots = {}
+        self._woken = self._thorough = False
         self._tracker.regrant(self)
+        self._tracker.attend(self.members)
         joined = Joined(self.isp, self.version, self._world.node, self.members, absorbed)
         self._tell(self.members, joined)
         self._tracker.ask_snapshot(self.own_snapshot)
@@ -220,11 +248,33 @@ class Leading:
             self.members = tuple(m for m in self.members if m in self._snapshots)
             self._visited.update(dict.fromkeys(silent))
         self.step = Step.SOLVING
+        awake = {name: s for name, s in self._snapshots.items() if s.node.online}
+        self._reasons = short_of(awake)
+        if not self._reasons:
+            self._ask_solver(awake)
+        else:
+            self._without_plan()
+
+    def _without_plan(self) -> None:
+        """No plan with these nodes: wake those in standby if there are any, else grow."""
+        asleep = any(not s.node.online for s in self._snapshots.values())
+        if asleep and self.purpose is Purpose.RELIEVE and not self._woken:
+            self._woken = True
+            self._ask_solver(self._snapshots)
+        else:
+            self.advance()
+
+    def _ask_solver(self, snapshots: dict[str, Snapshot]) -> None:
+        """A first try at first, since one more node makes most problems easy; the last try is thorough."""
+        self.step = Step.SOLVING
         self._turn += 1
-        turn, problem, limit_s = self._turn, repair_problem(self._snapshots), self._settings.solve_timeout_s
+        work = self._settings.solve_work if self._thorough else 0.0
+        emptied = self.isp.initiator if self.purpose is Purpose.EMPTY else ""
+        problem = repair_problem(snapshots, policy=self._settings.repair, emptied=emptied)
+        turn, limit_s = self._turn, self._settings.solve_timeout_s
         self._tracker.calls.ask(
             SOLVER,
-            lambda call_id: Solve(call_id, problem, Budget(work=self._settings.solve_work), limit_s),
+            lambda call_id: Solve(call_id, problem, Budget(work=work), limit_s),
             limit_s + ANSWER_MARGIN_S,
             lambda answer: self._solved(turn, answer),
         )
@@ -238,7 +288,7 @@ class Leading:
             why = beyond_hosts(solution.plan)
         self._reasons = why
         if why or solution is None:
-            self.advance()
+            self._without_plan()
         elif not solution.plan.actions:
             worst = [name for name, snapshot in self._snapshots.items() if overloaded(snapshot)]
             if worst:
@@ -317,11 +367,12 @@ class Leading:
                 self.dissolve(False, "blocked for too long")
             case Step.PAUSING:
                 self.version += 1
-                self.members = tuple(m for m in self.members if m in self._tracker.alive())
+                self.members = tuple(m for m in self.members if m not in self._gone)
                 self.collect()
 
     def on_members_gone(self, gone: set[str]) -> None:
         """Nodes died, or lost their memory of this ISP."""
+        self._gone.update(dict.fromkeys(gone))
         if self.execution is not None:
             self.execution.nodes_died(gone)
         elif self.isp.initiator in gone:
@@ -334,7 +385,7 @@ class Leading:
         self._tell(self.members, Renew(self.isp, self.version))
 
     def dissolve(self, solved: bool, outcome: str) -> None:
-        self._tell(self.members, Dissolve(self.isp, self.version, solved, outcome))
+        self._tell(self.members, Dissolve(self.isp, self.version, solved, outcome, self.purpose))
         self._tracker.ended(self, solved, outcome)
 
     def _tell(self, members: tuple[str, ...], message: Message) -> None:

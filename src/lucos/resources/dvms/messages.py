@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 import msgspec
 
 from lucos.actors import Message
+from lucos.overlay.neighbours import Spiral
 from lucos.resources.messages import Snapshot
 
 
@@ -27,8 +30,18 @@ class Holder(msgspec.Struct, frozen=True):
     members: tuple[str, ...]
 
 
+class Purpose(StrEnum):
+    """What a partition is gathered for: to end violations, or to empty its initiator."""
+
+    RELIEVE = "relieve"
+    EMPTY = "empty"
+
+
 class Visit(Message, frozen=True):
-    """The leader asks a node to join and take over the lead."""
+    """The leader asks a node to join and take over the lead.
+
+    In the locality variant it carries what the leaders so far know of the nodes around the initiator.
+    """
 
     isp: Isp
     version: int
@@ -37,6 +50,8 @@ class Visit(Message, frozen=True):
     holders: tuple[Holder, ...]
     reason: str
     replans: int
+    purpose: Purpose = Purpose.RELIEVE
+    spiral: Spiral | None = None
 
 
 class Busy(Message, frozen=True):
@@ -104,6 +119,7 @@ class Dissolve(Message, frozen=True):
     version: int
     solved: bool
     outcome: str
+    purpose: Purpose = Purpose.RELIEVE
 
 
 class Blocked(Message, frozen=True):
@@ -120,3 +136,14 @@ class HandOver(Message, frozen=True):
     to: Isp
     isp: Isp
     members: tuple[str, ...]
+
+
+# --- to oneself ---------------------------------------------------------------------------------
+
+
+class Renewal(Message, frozen=True):
+    """It is time to renew leases, or to end one that its leader does not renew."""
+
+
+class StandBy(Message, frozen=True):
+    """This node was emptied a while ago."""

@@ -15,15 +15,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from enum import StrEnum
-
-import msgspec
 
 from lucos.actors import Actor, Calls, Message, World, address, node_of
 from lucos.actors.ports import SOLVER, Warm
-from lucos.model import Detail
-from lucos.overlay.messages import MembersChanged, Watch
-from lucos.overlay.ring import successor_order
+from lucos.model import Detail, ShutdownNode
+from lucos.overlay.messages import MEMBERSHIP, Attend, MembersChanged, Watch
+from lucos.resources.dvms.grant import Grant, Phase
 from lucos.resources.dvms.leader import Deadline, Leading
 from lucos.resources.dvms.messages import (
     Apply,
@@ -37,65 +34,32 @@ from lucos.resources.dvms.messages import (
     Isp,
     Joined,
     NotMember,
+    Purpose,
     Renew,
+    Renewal,
+    StandBy,
     State,
     Visit,
 )
+from lucos.resources.dvms.neighbours import Neighbours
+from lucos.resources.dvms.settings import DvmsSettings
 from lucos.resources.messages import (
     HOST,
     SCHEDULER,
+    Execute,
     Granted,
     InFlight,
     Relief,
     Rising,
     Snapshot,
     TakeSnapshot,
+    Underload,
     Violation,
 )
 
 ENDED = 2**60
 REMEMBERED_MAX = 512
 WAITERS_MAX = 64
-
-
-class DvmsSettings(msgspec.Struct, frozen=True):
-    """`solve_work` is what a solver may spend on one partition, in about seconds of a core."""
-
-    visit_timeout_s: float = 1.0
-    state_timeout_s: float = 1.0
-    blocked_timeout_s: float = 4.0
-    lease_s: float = 6.0
-    renew_s: float = 1.5
-    cooldown_s: float = 4.0
-    backoff_s: float = 2.0
-    backoff_max_s: float = 60.0
-    action_timeout_s: float = 240.0
-    replans_max: int = 2
-    replan_s: float = 2.0
-    waits_max: int = 5
-    solve_timeout_s: float = 5.0
-    solve_work: float = 0.5
-
-
-class Phase(StrEnum):
-    GROWING = "growing"
-    APPLYING = "applying"
-
-
-class Grant(msgspec.Struct):
-    """To whom this node has granted itself. `expires_s` counts for members; a leader ends its own."""
-
-    isp: Isp
-    version: int
-    leader: str
-    members: tuple[str, ...]
-    phase: Phase
-    expires_s: float
-    since_s: float
-
-
-class _Renewal(Message, frozen=True):
-    pass
 
 
 class Dvms(Actor):
@@ -106,24 +70,30 @@ class Dvms(Actor):
         self.grant: Grant | None = None
         self.leading: Leading | None = None
         self._sequence = int(world.load() or 0)
-        self._alive: list[str] = [world.node]
+        self.neighbours = Neighbours(world.node, self.settings.variant)
+        self._renewing = False
+        self._violated = False
+        self._attended: tuple[str, ...] = ()
         self._in_flight: dict[str, int] | None = None
         self._not_before_s = 0.0
         self._settled_s = 0.0
         self._failures = 0
         self._seen: OrderedDict[Isp, int] = OrderedDict()
         self._waiters: dict[str, None] = {}
-        world.send("membership", Watch())
-        world.after(self.settings.renew_s, _Renewal())
+        world.send(MEMBERSHIP, Watch())
 
     def receive(self, message: Message, sender: str) -> None:
         if self.calls.settle(message):
             return
         match message:
             case Violation():
+                self._violated = True
                 self._violation(message)
             case Relief():
+                self._violated = False
                 self._failures = 0
+            case Underload() if self.settings.consolidate:
+                self._underload(message)
             case Rising():
                 self._warm_ahead(2)
             case InFlight(counts=counts):
@@ -132,11 +102,14 @@ class Dvms(Actor):
                 self._notify_waiters()
             case MembersChanged():
                 self._members_changed(message)
-            case _Renewal():
-                self.world.after(self.settings.renew_s, _Renewal())
+            case Renewal():
+                self._renewing = False
                 self._expire()
                 if self.leading is not None:
                     self.leading.renew()
+                self._renew_later()
+            case StandBy():
+                self._stand_by()
             case Visit():
                 self._visit(message, node_of(sender))
             case Joined():
@@ -176,19 +149,19 @@ class Dvms(Actor):
 
     # --- for the leader's part --------------------------------------------------------------------------
 
-    def alive(self) -> list[str]:
-        """Names of the nodes that membership holds for alive, this one included, sorted."""
-        return self._alive
+    def attend(self, members: tuple[str, ...]) -> None:
+        """Have the overlay watch the members of the partition led here, as far as it does not anyway."""
+        unseen = tuple(m for m in members if m not in self.neighbours.alive)
+        if unseen != self._attended:
+            self._attended = unseen
+            self.world.send(MEMBERSHIP, Attend(unseen))
 
     def report(self, kind: str, isp: Isp, text: str, **data: Detail) -> None:
         self.world.emit(kind, str(isp), text, **data)
 
     def ask_snapshot(self, then: Callable[[Snapshot], None]) -> None:
-        def answered(answer: Snapshot | None) -> None:
-            if answer is not None:
-                then(answer)
-
-        self.calls.ask(HOST, TakeSnapshot, self.settings.state_timeout_s, answered)
+        timeout_s = self.settings.state_timeout_s
+        self.calls.ask(HOST, TakeSnapshot, timeout_s, lambda answer: then(answer) if answer else None)
 
     def regrant(self, leading: Leading) -> None:
         """The leader's own grant follows its version and members."""
@@ -224,21 +197,49 @@ class Dvms(Actor):
 
     def _warm_ahead(self, count: int) -> None:
         """Who is visited next leads and solves, and its solver takes a moment to start."""
-        for node in successor_order(self._alive, self.world.node)[:count]:
+        neighbours = self.neighbours
+        for node in neighbours.outwards(neighbours.widened(neighbours.spiral()))[:count]:
             self.world.send(address(node, SOLVER), Warm())
 
     def _violation(self, message: Violation) -> None:
         not_before_s = max(self._not_before_s, self._settled_s if message.measured else 0.0)
         if not self._free() or self.world.now_s() < not_before_s:
             return
+        self._begin(message.reason, Purpose.RELIEVE)
+
+    def _underload(self, message: Underload) -> None:
+        if self._free() and not self._violated and self.world.now_s() >= self._not_before_s:
+            self._begin(message.reason, Purpose.EMPTY)
+
+    def _begin(self, reason: str, purpose: Purpose) -> None:
         self._sequence += 1
         self.world.save(str(self._sequence).encode())
         isp = Isp(self.world.node, self._sequence)
-        leading = Leading(self, isp, 1, (self.world.node,), message.reason)
+        leading = Leading(
+            self, isp, 1, (self.world.node,), reason, purpose=purpose, spiral=self.neighbours.spiral()
+        )
         self.leading = leading
         self.regrant(leading)
-        self.report("partition.started", isp, message.reason, members=[self.world.node])
+        self.report("partition.started", isp, reason, members=[self.world.node], purpose=purpose.value)
         leading.advance()
+
+    # --- standby ------------------------------------------------------------------------------------------
+
+    def _stand_by(self) -> None:
+        """Put this node, which was emptied a while ago, into standby if it still is empty and free."""
+        here = self.world.node
+
+        def look(snapshot: Snapshot) -> None:
+            if self._free() and not snapshot.vms and not snapshot.busy and snapshot.node.online:
+                self.calls.ask(
+                    HOST,
+                    lambda call_id: Execute(call_id, ShutdownNode(node=here), "empty: nobody needs it"),
+                    self.settings.action_timeout_s,
+                    lambda _answer: None,
+                )
+
+        if self._free():
+            self.ask_snapshot(look)
 
     # --- this node as a member ------------------------------------------------------------------------------
 
@@ -247,6 +248,13 @@ class Dvms(Actor):
             self.world.send(HOST, Granted(""))
         self.grant = grant
         self._remember(grant.isp, grant.version)
+        self._renew_later()
+
+    def _renew_later(self) -> None:
+        """Leases are looked after while there is one: nodes that are free have nothing to do."""
+        if self.grant is not None and not self._renewing:
+            self._renewing = True
+            self.world.after(self.settings.renew_s, Renewal())
 
     def _remember(self, isp: Isp, version: int) -> None:
         self._seen[isp] = max(version, self._seen.pop(isp, 0))
@@ -263,7 +271,8 @@ class Dvms(Actor):
     def _visit(self, message: Visit, leader: str) -> None:
         if self._stale(message.isp, message.version + 1):
             return
-        if not self._free():
+        # Who wants to be emptied is not to be helped by those that need help themselves.
+        if not self._free() or (message.purpose is Purpose.EMPTY and self._violated):
             grant = self.grant
             holder = Holder(
                 self.world.node,
@@ -287,6 +296,8 @@ class Dvms(Actor):
             visited=message.visited,
             holders=message.holders,
             replans=message.replans,
+            purpose=message.purpose,
+            spiral=message.spiral,
         )
         self.report(
             "partition.grown", message.isp, f"{self.world.node} joins and leads", members=list(members)
@@ -364,7 +375,7 @@ class Dvms(Actor):
             return
         self._remember(message.isp, ENDED)
         if message.isp.initiator == self.world.node and message.isp.sequence == self._sequence:
-            self._pause_before_next(message.solved, message.outcome)
+            self._pause_before_next(message.solved, message.outcome, message.purpose)
         grant = self.grant
         if grant is None or grant.isp != message.isp:
             return
@@ -383,7 +394,14 @@ class Dvms(Actor):
         """Whether a move of `isp` is in flight from or to this node."""
         return bool((self._in_flight or {}).get(str(isp)))
 
-    def _pause_before_next(self, solved: bool, outcome: str) -> None:
+    def _pause_before_next(self, solved: bool, outcome: str, purpose: Purpose = Purpose.RELIEVE) -> None:
+        if purpose is Purpose.EMPTY:
+            # It serves nobody at once: patience keeps it out of the way.
+            wait_s = self.settings.empty_backoff_s * (0.5 + self.world.random.random())
+            self._not_before_s = self.world.now_s() + wait_s
+            if solved and self.settings.power_save:
+                self.world.after(self.settings.standby_after_s, StandBy())
+            return
         if solved:
             self._failures = 0
             return
@@ -399,6 +417,7 @@ class Dvms(Actor):
             self.world.send(HOST, Granted(""))
         self.grant = None
         self.leading = None
+        self.attend(())
         self._notify_waiters()
 
     def _notify_waiters(self) -> None:
@@ -423,9 +442,7 @@ class Dvms(Actor):
         self._release()
 
     def _members_changed(self, message: MembersChanged) -> None:
-        alive = sorted(m.node for m in message.members if m.present)
-        gone = set(self._alive) - set(alive)
-        self._alive = alive if self.world.node in alive else sorted((*alive, self.world.node))
+        gone = self.neighbours.learn(message.members)
         if self.leading is not None and gone:
             self.leading.on_members_gone(gone)
         elif self.grant is not None and self.grant.leader in gone:

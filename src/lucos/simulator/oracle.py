@@ -103,7 +103,7 @@ class _Places:
         self._rank = {name: i for names in self._sites.values() for i, name in enumerate(names)}
 
     def nearest(self, node: str, count: int) -> list[str]:
-        """Half as many neighbours on each side within the site; the sites are told apart by the random part."""
+        """Half as many neighbours on each side within the site; the random part knows the other sites."""
         names = self._sites[self._members[node].site]
         first = self._rank[node] - count // 2
         return [names[i % len(names)] for i in range(first, first + min(count, len(names)))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from lucos.actors import Calls, address
-from lucos.model import Allocate, BootNode, Migrate, Plan, PlannedAction, Resume, ShutdownNode, VmSpec
+from lucos.model import Allocate, Migrate, Plan, PlannedAction, Resume, VmSpec
 from lucos.resources.messages import HOST, Execute, Executed
 
 PER_NODE_MAX = 2
@@ -25,8 +25,6 @@ def beyond_hosts(plan: Plan) -> str:
                 return f"{vm} would be resumed on {node}, and its memory is saved on {source}"
             case Allocate(vm=vm):
                 return f"{vm} would be given another share, and hosts give each VM what it wants"
-            case BootNode(node=node) | ShutdownNode(node=node):
-                return f"{node} would be switched, and people do that"
     return ""
 
 
@@ -45,8 +43,11 @@ class Execution:
         timeout_s: float,
         finished: Callable[[dict[str, str]], None],
         specs: Mapping[str, VmSpec] | None = None,
+        *,
+        rest: bool = False,
     ) -> None:
         self._plan = plan
+        self._rest = rest
         self._partition = partition
         self._calls = calls
         self._timeout_s = timeout_s
@@ -56,6 +57,7 @@ class Execution:
         self._started: dict[int, PlannedAction] = {}
         self.outcomes: dict[int, Executed | None] = {}
         self._failures: dict[str, str] = {}
+        self._busy: dict[str, int] = {}
         self._ended = False
 
     @property
@@ -77,6 +79,11 @@ class Execution:
             self._ended = True
             self._finished(self._failures)
 
+    def abandon(self) -> None:
+        """Start nothing more and say nothing at the end; what is in flight goes on."""
+        self._failures[""] = "abandoned"
+        self._ended = True
+
     def nodes_died(self, nodes: set[str]) -> None:
         """Nodes that carry out actions are gone: these failed, and what their VMs are now is not known."""
         for step in self.in_flight:
@@ -84,15 +91,21 @@ class Execution:
                 self._settle(step, Executed(0, False, f"{nodes_of(step)[0]} is gone"))
 
     def _has_slot(self, step: PlannedAction) -> bool:
-        busy = [node for other in self.in_flight for node in nodes_of(other)]
-        return all(busy.count(node) < PER_NODE_MAX for node in nodes_of(step))
+        return all(self._busy.get(node, 0) < PER_NODE_MAX for node in nodes_of(step))
 
     def _launch(self, step: PlannedAction) -> None:
         self._started[step.number] = step
+        for node in nodes_of(step):
+            self._busy[node] = self._busy.get(node, 0) + 1
         self._calls.ask(
             address(nodes_of(step)[0], HOST),
             lambda call_id: Execute(
-                call_id, step.action, step.reason, self._specs.get(step.action.vm), self._partition
+                call_id,
+                step.action,
+                step.reason,
+                self._specs.get(step.action.vm),
+                self._partition,
+                rest=self._rest,
             ),
             self._timeout_s,
             lambda answer: self._settle(step, answer),
@@ -102,6 +115,8 @@ class Execution:
         if step.number in self._done:
             return
         self._done.add(step.number)
+        for node in nodes_of(step):
+            self._busy[node] -= 1
         self.outcomes[step.number] = answer
         if answer is None:
             self._failures[step.action.vm] = "no answer in time"

@@ -1,0 +1,1 @@
+"""Measurements of the simulator and of what runs in it."""

@@ -1,0 +1,1 @@
+"""CloudSim's PlanetLab experiment: the same hosts, VMs, traces and accounting, so that results compare."""
