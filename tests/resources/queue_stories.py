@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lucos.hypervisors.program import Phase, Program
 from lucos.model import Constraint, Event, Resources, VmSpec
+from lucos.resources.host_settings import HostSettings
 from lucos.resources.messages import SCHEDULER
 from lucos.resources.queue import (
     Assumptions,
@@ -39,6 +40,7 @@ class QueueLuc:
             nodes,
             capacity=Resources(200.0, 4096.0),
             scheduler=SchedulerSettings("queue", queue=settings),
+            host=HostSettings(Resources(), notices=True),
         )
         self.luc.settle()
         self.simulation = self.luc.simulation

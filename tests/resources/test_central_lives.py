@@ -27,7 +27,7 @@ def live(seed: int, scheduler: SchedulerSettings) -> tuple[RandomLife, Obedience
     life = RandomLife(seed, scheduler=scheduler, nodes_min=5, nodes_max=9)
     obedience = Obedience(life.luc)
     life.start()
-    life.live(25.0)
+    life.live(40.0)
     life.rest()
     assert life.luc.simulation.failures == []
     return life, obedience
@@ -84,7 +84,7 @@ def test_snooze_without_promise_of_relief(seed: int, settings: SchedulerSettings
     life = RandomLife(seed, scheduler=settings, nodes_min=5, nodes_max=9)
     obedience = Obedience(life.luc)
     life.start()
-    life.live(25.0)
+    life.live(40.0)
     life.recover()
     life.laws.check_vms()
     check_groups(life.luc)

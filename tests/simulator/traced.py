@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lucos.model import Resources
+from lucos.resources.host_settings import HostSettings
 from lucos.simulator import SimulatedLuc
 from lucos.simulator.platform import HostPlan, Platform, SitePlan, VmPlan
 from lucos.simulator.rows import EVENTS, Row, read_rows
@@ -22,7 +23,8 @@ def four_hosts(seed: int = 1) -> SimulatedLuc:
         VmPlan(f"ve.{host.name}{letter}", host.name, cpu=2, cpu_pct=40.0) for host in hosts for letter in "ab"
     )
     platform = Platform((SitePlan("s1"), SitePlan("s2")), hosts, vms)
-    return SimulatedLuc(seed, platform, overlay="oracle", environments=False, keep_events=False)
+    host = HostSettings(Resources(), notices=True)
+    return SimulatedLuc(seed, platform, overlay="oracle", host=host, environments=False, keep_events=False)
 
 
 def rows_of(directory: Path, event: str = "") -> list[Row]:

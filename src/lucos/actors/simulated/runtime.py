@@ -22,6 +22,9 @@ from lucos.actors.world import Random as WorldRandom
 from lucos.model import Detail, Event
 
 
+HERE = "."
+
+
 class Scheduled:
     """A callback in the heap; cancelling leaves it there, inert."""
 
@@ -240,7 +243,7 @@ class Simulation:
         """Carry a message from an actor to `node/actor`, `@node:port/actor` or a local `actor`."""
         sender = f"{source}/{actor}"
         target, name = self._places.get(to) or self._place(to)
-        node = self.nodes.get(target or source)
+        node = self.nodes.get(source if target is HERE else target)
         if node is None:
             return
         if node.name == source:
@@ -266,8 +269,8 @@ class Simulation:
             self._stream(source, node, name, sender, message)
 
     def _place(self, to: str) -> tuple[str, str]:
-        """(node, actor) that an address speaks of; the node is empty for an actor of the sender's own."""
-        target, name = (node_of(to), actor_of(to)) if "/" in to else ("", to)
+        """(node, actor) that an address speaks of; the node is `HERE` for an actor of the sender's own."""
+        target, name = (node_of(to), actor_of(to)) if "/" in to else (HERE, to)
         if target.startswith("@"):
             target = target[1:].partition(":")[0]
         self._places[to] = target, name

@@ -122,7 +122,7 @@ class Dvms(Actor):
                 self._dissolved(message)
             case Blocked():
                 self._blocked(message)
-            case Freed() if self.grant is not None and self.leading is None:
+            case Freed() if self.leading is None and self.grant is not None and self.grant.leader:
                 self.world.send(address(self.grant.leader, SCHEDULER), message)
             case _:
                 self._to_leader(message, node_of(sender))

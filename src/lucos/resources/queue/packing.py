@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import floor
 
 import msgspec
-import numpy as np
 
 from lucos.model import Constraint, Resources
+from lucos.placement.lazy import np
 
 # Amounts may exceed the room by this much: what rounding adds.
 SLACK = 1e-3
