@@ -187,7 +187,7 @@ def test_parquet_without_its_library_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(EnvironmentMissing, match="pyarrow") as caught:
         TraceWriter(tmp_path, four_hosts(), formats=["parquet"])
-    assert "sim-parquet" in caught.value.hint
+    assert "parquet" in caught.value.hint
 
 
 def test_bad_formats_folders_and_files_are_told(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from lucos.hypervisors.simulated_host import FleetSettings
 from lucos.model import Boot, Constraint, Migrate, Resources, VmSpec
 from lucos.overlay import MEMBERSHIP, Member, Membership, MembershipSettings
 from lucos.overlay.detection import draw_detection_s
+from lucos.overlay.ring import ring_position
 from lucos.resources.dvms import Dvms
 from lucos.resources.host import Host
 from lucos.resources.host_settings import HostSettings
@@ -172,19 +173,26 @@ class SimulatedLuc:
             self.oracle.returned(name)
 
     def settle(self, timeout_s: float = 30.0) -> None:
-        """Run until every node knows all others (or as many as its view holds)."""
-        wanted = min(len(self.names), self._membership.view_max)
+        """Run until every node knows all others or, where views are bounded, its successor on the ring."""
+        simulation, after = self.simulation, self._successors()
+        until_s = simulation.now_s + timeout_s
+        while not all(self._found(name, after[name]) for name in self.names):
+            if simulation.now_s >= until_s:
+                raise RuntimeError(f"seed {simulation.seed}: the nodes did not find each other")
+            simulation.run(simulation.now_s + 0.5)
+        simulation.run(simulation.now_s + 2.0)
 
-        def complete() -> bool:
-            for name in self.names:
-                actor = self.simulation.nodes[name].actor(MEMBERSHIP)
-                if not isinstance(actor, Membership) or len(actor.members) < wanted:
-                    return False
-            return True
+    def _successors(self) -> dict[str, str]:
+        ring = sorted(self.names, key=lambda name: (ring_position(name), name))
+        return dict(zip(ring, (*ring[1:], ring[0]), strict=True))
 
-        if not self.simulation.run(self.simulation.now_s + timeout_s, stop=complete):
-            raise RuntimeError(f"seed {self.simulation.seed}: the nodes did not find each other")
-        self.simulation.run(self.simulation.now_s + 2.0)
+    def _found(self, name: str, successor: str) -> bool:
+        actor = self.simulation.nodes[name].actor(MEMBERSHIP)
+        if not isinstance(actor, Membership):
+            return False
+        if len(self.names) <= self._membership.view_max // 2:
+            return len(actor.members) == len(self.names)
+        return actor.successors()[:1] == [successor]
 
     def boot(
         self,

@@ -25,7 +25,7 @@ class ParquetRows:
             self._pa: Any = import_module("pyarrow")
             parquet: Any = import_module("pyarrow.parquet")
         except ImportError:
-            hint = 'pip install "lucos[sim-parquet]", or choose the format jsonl'
+            hint = 'pip install "lucos[parquet]", or choose the format jsonl'
             raise EnvironmentMissing("Parquet needs pyarrow, which is not installed", hint=hint) from None
         pa = self._pa
         word = pa.dictionary(pa.int32(), pa.string())
