@@ -79,9 +79,9 @@ class SetSpec(Message, frozen=True):
 class Sample(Message, frozen=True):
     """Ask for the VMs of this node and their counters; answered by `Sampled`.
 
-    With `period_s` a port that notices changes itself may wait with its answer: it comes at the first
-    multiple of `period_s` from now at which a VM is there, gone or in another state, or wants another amount
-    of CPU, than in the reading before. Ports that notice nothing answer at once, and are asked again.
+    With `period_s` a port that notices changes itself answers again and again, until it is asked anew: after
+    the first reading at every end of a period from the one before in which a VM came, went, took another
+    state or wanted another amount of CPU. Ports that notice nothing answer once, and are asked again.
     """
 
     call_id: int
@@ -111,8 +111,8 @@ class VmSample(msgspec.Struct, frozen=True):
 class Sampled(Message, frozen=True):
     """`time_s` is the instant of the reading on the node's monotonic clock.
 
-    In answer to a `Sample` with `period_s` it may be `partial`: then `vms` are those that differ from the
-    reading before, and `gone` those that are no longer there.
+    In answer to a `Sample` with `period_s` later ones are `partial`: then `vms` are those that differ from
+    the reading before, and `gone` those that are no longer there.
     """
 
     call_id: int

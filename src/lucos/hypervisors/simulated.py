@@ -26,14 +26,14 @@ __all__ = ["SimulatedFleet", "SimulatedHypervisor", "SimulatedSampleDue"]
 
 
 class SimulatedSampleDue(Message, frozen=True):
-    """To oneself: it is time to answer the `Sample` of `sender` with that `call_id`, if it still waits."""
+    """To oneself: it is time to tell `sender`, if its `Sample` of that `call_id` is still its last."""
 
     sender: str
     call_id: int
 
 
 class _Waiting(msgspec.Struct):
-    """Who asked for a reading once something differs, and since when; `due` when it does."""
+    """Who asked for readings whenever something differs, and when it had the last; `due` when it does."""
 
     call_id: int
     since_s: float
@@ -71,8 +71,9 @@ class SimulatedHypervisor(Actor):
             case SimulatedSampleDue(sender=asker, call_id=call_id):
                 waiting = self._waiting.get(asker)
                 if waiting is not None and waiting.call_id == call_id:
-                    del self._waiting[asker]
+                    waiting.due, waiting.since_s = False, self.world.now_s()
                     self._tell_changes(asker, call_id)
+                    self._host.watcher = self._look
             case Perform():
                 self._fleet.perform(self.world.node, message, lambda done: self.world.send(sender, done))
             case AbortMigration(vm=vm):
@@ -123,9 +124,9 @@ class SimulatedHypervisor(Actor):
     def _sample(self, request: Sample, sender: str) -> None:
         if request.period_s <= 0.0 or sender not in self._told:
             self._tell(sender, request)
-            return
-        self._waiting[sender] = _Waiting(request.call_id, self.world.now_s(), request.period_s)
-        self._look()
+        if request.period_s > 0.0:
+            self._waiting[sender] = _Waiting(request.call_id, self.world.now_s(), request.period_s)
+            self._look()
 
     def _look(self) -> None:
         """Answer at their next period those for whom something differs; be called when it does for others."""

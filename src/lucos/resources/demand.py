@@ -74,6 +74,10 @@ class DemandTracker:
         """The hypervisor knows what `vm` wants: nothing is measured, smoothed or assumed."""
         self._told_pct[vm] = cpu_pct
 
+    def exact(self, count: int) -> bool:
+        """Whether the demands of all `count` VMs of the node were `told`."""
+        return len(self._told_pct) == count
+
     def forget(self, vm: str) -> None:
         """The VM, whose demand was `told`, is gone."""
         self._told_pct.pop(vm, None)

@@ -169,7 +169,6 @@ class Host(Actor):
             self.world.after(self._settings.period_s, _Tick())
 
     def _noticed(self, reading: Sampled) -> None:
-        self._waiting = 0
         self._sampled(reading)
         self._wait()
 

@@ -35,6 +35,8 @@ class Inventory:
         self.reservations: dict[str, Reservation] = {}
         self._samples: dict[str, VmSample] = {}
         self._learnt_s: dict[str, float] = {}
+        # What `load` found, as long as it is still right: only where demands are told, not measured.
+        self._sum: Resources | None = None
 
     # --- what is here ---------------------------------------------------------------------------------
 
@@ -63,12 +65,17 @@ class Inventory:
         return Instance(sample.spec, self.node.name, sample.state, demand)
 
     def load(self, now_s: float) -> Resources:
+        if self._sum is not None:
+            return self._sum
         cpu_pct, memory_mib, of = 0.0, 0.0, self.demands.of
         for vm, sample in self._samples.items():
             if not sample.incoming and sample.state in _HOLDING:
                 cpu_pct += of(vm, now_s)[0]
                 memory_mib += sample.spec.memory_mib
-        return Resources(cpu_pct, memory_mib)
+        total = Resources(cpu_pct, memory_mib)
+        if self.demands.exact(len(self._samples)):
+            self._sum = total
+        return total
 
     @property
     def ruled(self) -> bool:
@@ -109,6 +116,7 @@ class Inventory:
         if reading.partial:
             self._update_part(reading)
             return
+        self._sum = None
         fresh = {s.spec.id: s for s in reading.vms}
         self._learnt_s = {vm: at for vm, at in self._learnt_s.items() if at >= reading.time_s}
         for vm in self._learnt_s:
@@ -133,13 +141,19 @@ class Inventory:
     def _update_part(self, reading: Sampled) -> None:
         """Take what a port that notices changes has noticed: it is as fresh as anything."""
         for sample in reading.vms:
-            vm = sample.spec.id
+            vm, before = sample.spec.id, self._samples.get(sample.spec.id)
             self._samples[vm] = sample
             if sample.wanted_pct >= 0.0:
+                if before is not None and before.state is sample.state in _HOLDING and self._sum is not None:
+                    changed_pct = sample.wanted_pct - self.demands.of(vm, 0.0)[0]
+                    self._sum = Resources(self._sum.cpu_pct + changed_pct, self._sum.memory_mib)
+                else:
+                    self._sum = None
                 self.demands.told(vm, sample.wanted_pct)
             if not sample.incoming:
                 self.reservations.pop(vm, None)
         for vm in reading.gone:
+            self._sum = None
             self._samples.pop(vm, None)
             self.demands.forget(vm)
 
@@ -150,26 +164,31 @@ class Inventory:
                 del self.reservations[vm]
 
     def gone(self, vm: str, now_s: float) -> None:
+        self._sum = None
         self._samples.pop(vm, None)
         self.demands.forget(vm)
         self._learnt_s[vm] = now_s
 
     def booted(self, spec: VmSpec, now_s: float) -> None:
+        self._sum = None
         self._samples.setdefault(spec.id, VmSample(spec, VmState.RUNNING))
         self._learnt_s[spec.id] = now_s
 
     def turned(self, vm: str, state: VmState, now_s: float) -> None:
         """The VM went to sleep, or woke."""
+        self._sum = None
         if vm in self._samples:
             self._samples[vm] = msgspec.structs.replace(self._samples[vm], state=state)
             self._learnt_s[vm] = now_s
 
     def redescribed(self, spec: VmSpec) -> None:
+        self._sum = None
         if spec.id in self._samples:
             self._samples[spec.id] = msgspec.structs.replace(self._samples[spec.id], spec=spec)
 
     def arrived(self, vm: str, spec: VmSpec | None, now_s: float) -> None:
         """A migration came in: its demand is what its source measured."""
+        self._sum = None
         reservation = self.reservations.pop(vm, None)
         if reservation is not None:
             self.demands.arrived(vm, reservation.demand, now_s)
@@ -180,6 +199,7 @@ class Inventory:
 
     def never_came(self, vm: str, now_s: float) -> None:
         """A migration failed; if it was one to here, its source may have died before it could say so."""
+        self._sum = None
         self.reservations.pop(vm, None)
         sample = self._samples.get(vm)
         if sample is not None and sample.incoming:

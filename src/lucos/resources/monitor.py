@@ -64,7 +64,9 @@ class Monitor:
     def look(self, busy: Container[str], granted: bool) -> None:
         """Judge. VMs in `busy` have an action under way; `granted` says that a plan is being applied here."""
         now_s, world, inventory = self._world.now_s(), self._world, self._inventory
-        load, capacity = self._expected(inventory.load(now_s), now_s), inventory.capacity()
+        ruled = inventory.ruled
+        load = self._expected(inventory.load(now_s), now_s)
+        capacity = inventory.capacity() if ruled else inventory.node.capacity
         reason = self._detector.update(load, capacity, now_s)
         spare = self._detector.underload(load, capacity, now_s)
         if self._detector.rising:
@@ -72,7 +74,8 @@ class Monitor:
         if inventory.node.draining and (here := inventory.here()):
             reason = f"draining with {len(here)} VMs"
         elif not reason:
-            reason = inventory.broken_rule(now_s) or ("" if granted else self._left_asleep(busy))
+            reason = inventory.broken_rule(now_s) if ruled else ""
+            reason = reason or ("" if granted else self._left_asleep(busy))
         if reason and not self.violation:
             self._since_s = now_s
             world.emit("violation.start", world.node, reason)

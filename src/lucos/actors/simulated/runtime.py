@@ -21,7 +21,6 @@ from lucos.actors.world import Actor, ActorFactory, Timer
 from lucos.actors.world import Random as WorldRandom
 from lucos.model import Detail, Event
 
-
 HERE = "."
 
 
