@@ -24,6 +24,10 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 
     def __init_subclass__(cls, **_: Any) -> None:
         super().__init_subclass__()
+        known = _types.setdefault(cls.__name__, cls)
+        # A class is created twice when msgspec adds slots to it; another of that name would take its frames.
+        if known.__module__ != cls.__module__:
+            raise TypeError(f"{cls.__module__} and {known.__module__} both call a message {cls.__name__}")
         _types[cls.__name__] = cls
 
 

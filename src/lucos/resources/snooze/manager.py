@@ -19,8 +19,8 @@ from lucos.resources.snooze.messages import (
     GroupBeat,
     Help,
     Join,
-    Joined,
     NodeBeat,
+    Welcome,
     charge_of,
 )
 from lucos.resources.snooze.relocation import evacuate, relieve
@@ -71,7 +71,7 @@ class Manager:
             case Join(charge=charge):
                 self.nodes[node] = _Node(charge, self._world.now_s())
                 self._heard(node, charge)
-                self._send(node, Joined(self.partition))
+                self._send(node, Welcome(self.partition))
             case Elsewhere():
                 self.nodes.pop(node, None)
             case Help():

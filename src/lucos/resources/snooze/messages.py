@@ -88,12 +88,12 @@ class Assigned(Message, frozen=True):
 
 
 class Join(Message, frozen=True):
-    """LC to GM; answered by `Joined`, or `NoManager`."""
+    """LC to GM; answered by `Welcome`, or `NoManager`."""
 
     charge: Charge
 
 
-class Joined(Message, frozen=True):
+class Welcome(Message, frozen=True):
     partition: str
 
 

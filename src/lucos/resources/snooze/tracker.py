@@ -37,11 +37,11 @@ from lucos.resources.snooze.messages import (
     GroupBeat,
     Help,
     Join,
-    Joined,
     LeaderBeat,
     ManagerBeat,
     NodeBeat,
     NoManager,
+    Welcome,
     charge_of,
 )
 from lucos.resources.snooze.settings import SnoozeSettings
@@ -102,7 +102,7 @@ class Snooze(Actor):
                 self._asking = manager
                 self._send(manager, Join(self._charge))
                 self._arm(ANSWER_S)
-            case Joined(partition=partition):
+            case Welcome(partition=partition):
                 self._joined(partition, node)
             case Disband(partition=partition) if partition == self.partition:
                 self._find_manager()
