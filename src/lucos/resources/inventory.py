@@ -89,14 +89,10 @@ class Inventory:
 
     def capacity(self) -> Resources:
         """What VMs may use of this node, overbooked as the rules of those here and on their way in say."""
-        if not self.ruled:
-            return self.node.capacity
         return overbooked(self.node.capacity, self.node.name, _rules(self._promised(0.0)))
 
     def broken_rule(self, now_s: float) -> str:
         """The first rule that the VMs here break among themselves, "" when none."""
-        if not self.ruled:
-            return ""
         here = {s.spec.id: self.instance(s, now_s) for s in self.here()}
         configuration = Configuration({self.node.name: self.node}, here)
         moment = moment_of(configuration)

@@ -16,7 +16,7 @@ from lucos.hypervisors.simulated_host import FleetSettings
 from lucos.model import Boot, Constraint, Migrate, Resources, VmSpec
 from lucos.overlay import MEMBERSHIP, Member, Membership, MembershipSettings
 from lucos.overlay.detection import draw_detection_s
-from lucos.overlay.ring import ring_position
+from lucos.overlay.ring import Ring
 from lucos.resources.dvms import Dvms
 from lucos.resources.host import Host
 from lucos.resources.host_settings import HostSettings
@@ -183,7 +183,7 @@ class SimulatedLuc:
         simulation.run(simulation.now_s + 2.0)
 
     def _successors(self) -> dict[str, str]:
-        ring = sorted(self.names, key=lambda name: (ring_position(name), name))
+        ring = Ring(self.names).names
         return dict(zip(ring, (*ring[1:], ring[0]), strict=True))
 
     def _found(self, name: str, successor: str) -> bool:

@@ -17,7 +17,7 @@ import msgspec
 from lucos.actors import Actor, Message, World
 from lucos.overlay.members import Change, Member, Status
 from lucos.overlay.messages import Attend, MembersChanged, Watch
-from lucos.overlay.ring import ring_position
+from lucos.overlay.ring import Ring
 
 RING_SUCCESSORS = 24
 RING_PREDECESSORS = 8
@@ -52,10 +52,9 @@ class OraclePlatform:
         self.random = Random(f"{seed}/oracle")
         self._draw = draw_detection_s
         self._tell = tell
-        self.detections_s: list[float] = []
         self.down: dict[str, None] = {}
         self._watchers: dict[str, dict[str, None]] = {name: {} for name in members}
-        self._ring = sorted(members, key=lambda name: (ring_position(name), name))
+        self._ring = Ring(members).names
         self._rank = {name: rank for rank, name in enumerate(self._ring)}
         self._by_place = _Places(members)
 
@@ -81,9 +80,7 @@ class OraclePlatform:
         """The host or its agent is gone: those that watch it will find out."""
         self.down[node] = None
         for watcher in self._watchers[node]:
-            delay_s = self._draw(self.random)
-            self.detections_s.append(delay_s)
-            self._tell(watcher, delay_s, OracleDeath(node, False))
+            self._tell(watcher, self._draw(self.random), OracleDeath(node, False))
 
     def returned(self, node: str) -> None:
         """It is up again, and pings."""

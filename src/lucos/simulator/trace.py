@@ -13,7 +13,7 @@ from lucos.errors import InputError
 from lucos.hypervisors.simulated_host import Host
 from lucos.model import Detail, Event
 from lucos.overlay import MEMBERSHIP
-from lucos.overlay.ring import ring_position
+from lucos.overlay.ring import Ring
 from lucos.simulator.cluster import SimulatedLuc
 from lucos.simulator.paje import PajeTrace
 from lucos.simulator.parquet import ParquetRows
@@ -296,7 +296,7 @@ class _Talk:
         apart = len(names) <= HOSTS_APART_MAX
         self._groups = names if apart else list(dict.fromkeys(luc.fleet.host(n).site for n in names))
         of_group = {group: i for i, group in enumerate(self._groups)}
-        ring = sorted(names, key=lambda name: (ring_position(name), name))
+        ring = Ring(names).names
         self._nodes = {
             name: (place, of_group[name if apart else luc.fleet.host(name).site])
             for place, name in enumerate(ring)
