@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import distributed
 import msgspec
 import pytest
 
@@ -150,7 +151,6 @@ def alive(pid: int) -> bool:
 
 
 def test_a_dask_cluster_does_the_runs(runs: list[Run], tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed")
     out = tmp_path / "out"
     run_one(runs[0].scenario, 1, out / runs[0].folder)
     with distributed.LocalCluster(
@@ -171,7 +171,6 @@ def test_a_dask_cluster_does_the_runs(runs: list[Run], tmp_path: Path) -> None:
 
 def test_no_dask_scheduler_is_told(runs: list[Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = Sweep(runs, tmp_path, changed=ignore)
-    pytest.importorskip("distributed")
     monkeypatch.setattr("lucos.simulator.sweep.DASK_TIMEOUT_S", 0.5)
     with pytest.raises(Unreachable, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1"):
         sweep.run_on_dask("tcp://127.0.0.1:1")
